@@ -1,0 +1,98 @@
+"""What kind of mixer the equations are, which modes follow, and for the others why not."""
+
+from dataclasses import dataclass
+
+from mixerc.algebra.linear import Linear, transition
+from mixerc.algebra.recurrence import linear_recurrence, substituted
+from mixerc.algebra.sums import linear_sum
+from mixerc.algebra.terms import ATTENTION, NotLinear
+from mixerc.diagnostics.span import NOWHERE, Span
+from mixerc.ir.expr import Expr, Fold, Norm, Position, Size
+from mixerc.ir.mixer import Input, Mixer, Param, Value
+from mixerc.ir.sorts import Kind
+from mixerc.ir.walk import core_expressions, map_core, walk
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mode:
+    """One way to run a mixer: legal, or the reason why not and where the spec says so."""
+
+    name: str
+    legal: bool
+    reason: str
+    span: Span = NOWHERE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Algebra:
+    """The verdict: the class in words, the linear form if there is one, every mode."""
+
+    family: str
+    linear: Linear | None
+    modes: tuple[Mode, ...]
+
+
+def classify(mixer: Mixer) -> Algebra:
+    """Reads the class off the equations; the mixer's name plays no part."""
+    try:
+        linear = _linear(mixer)
+    except NotLinear as leaves:
+        return _without(mixer, leaves)
+    kinds = tuple(dict.fromkeys(transition(state) for state in linear.states))
+    return Algebra(
+        family=f"linear, {' and '.join(kinds)} transition",
+        linear=linear,
+        modes=(
+            Mode(name="parallel", legal=True, reason="chunks: scores within, states between"),
+            Mode(name="recurrent", legal=True, reason=f"keeps {_kept(linear)}"),
+            Mode(name="reference", legal=True, reason="the equations, token by token"),
+        ),
+    )
+
+
+def _kept(linear: Linear) -> str:
+    return ", ".join(f"{s.name}[{', '.join(s.axes)}]" for s in linear.states)
+
+
+def _without(mixer: Mixer, leaves: NotLinear) -> Algebra:
+    family = leaves.family or (ATTENTION if mixer.core.branches else "recurrence")
+    reason = f"{leaves.reason}; this version has no fast form for the class ({family})"
+    fast = tuple(
+        Mode(name=name, legal=False, reason=reason, span=leaves.span)
+        for name in ("parallel", "recurrent")
+    )
+    reference = Mode(name="reference", legal=True, reason="the equations, token by token")
+    return Algebra(family=family, linear=None, modes=(*fast, reference))
+
+
+def _linear(mixer: Mixer) -> Linear:
+    inlined = _with_constants(mixer)
+    _refuse_unsupported(inlined)
+    return linear_sum(inlined) if inlined.core.branches else linear_recurrence(inlined)
+
+
+def _with_constants(mixer: Mixer) -> Mixer:
+    """The core with the constants that it reads written out."""
+    constants: dict[str, Expr] = {}
+    for line in mixer.lines:
+        if isinstance(line, Value) and line.name not in mixer.core.inputs and not line.sort.times:
+            constants[line.name] = substituted(line.expr, constants)
+    return map_core(mixer, lambda e: substituted(e, constants))
+
+
+def _refuse_unsupported(mixer: Mixer) -> None:
+    """What the chunk algebra of linear mixers does not speak of."""
+    for line in mixer.lines:
+        if isinstance(line, Input | Param) and line.index and line.name in mixer.core.inputs:
+            raise NotLinear(f"the core reads the table `{line.name}`", line.span, ATTENTION)
+    for expr in core_expressions(mixer.core):
+        for e in walk(expr):
+            if e.sort.kind == Kind.COMPLEX:
+                raise NotLinear("the core has complex values", e.span, "elementwise recurrence")
+            match e:
+                case Size(name="T"):
+                    raise NotLinear("the core reads the length `T`", e.span)
+                case Norm() | Fold():
+                    raise NotLinear("the core has a step of a layer", e.span)
+                case Position():
+                    raise NotLinear("the core reads the position of a token", e.span)

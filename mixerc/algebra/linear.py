@@ -1,0 +1,68 @@
+"""Linear mixers with an identity, scalar or diagonal transition, as data.
+
+    S[t] = decay ∘ S[t-1] + sum of key ⊗ value,      read = query · S[t]  (or S[t-1])
+
+Everything here is an expression of one token's inputs; `output` is an expression of the reads.
+"""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from mixerc.algebra.terms import Factor
+from mixerc.ir.expr import Expr
+from mixerc.ir.sorts import Axis
+
+Product: TypeAlias = tuple[Factor, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Write:
+    """key ⊗ value: what a token adds to a state. The key has the axes that reads sum over."""
+
+    key: Product
+    value: Product
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinearState:
+    """A state, its axes as declared; `decays` are factors, each along key axes or value axes."""
+
+    name: str
+    axes: tuple[Axis, ...]
+    key_axes: tuple[Axis, ...]
+    decays: tuple[Expr, ...]
+    writes: tuple[Write, ...]
+
+    @property
+    def value_axes(self) -> tuple[Axis, ...]:
+        """The axes that a read keeps."""
+        return tuple(axis for axis in self.axes if axis not in self.key_axes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readout:
+    """The sum over the key axes of query · state, after the token's update or before it."""
+
+    name: str
+    state: str
+    query: Product
+    before: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Linear:
+    """A linear mixer. In `output`, `Read(readout.name)` stands for a readout."""
+
+    states: tuple[LinearState, ...]
+    readouts: tuple[Readout, ...]
+    output: Expr
+
+
+def transition(state: LinearState) -> str:
+    """The name of the transition's place in the order identity < scalar < diagonal."""
+    if not state.decays:
+        return "identity"
+    axes = {axis for decay in state.decays for axis in decay.sort.axes}
+    if not axes:
+        return "scalar"
+    return f"diagonal along {', '.join(a for a in state.axes if a in axes)}"

@@ -1,0 +1,127 @@
+"""How the output reads its states: which axes it sums over, with which query, before or after.
+
+`q @ (S[t-1] + u * k * v)` becomes the readout `q · S[t-1]` and the local term `(q @ (u * k)) * v`:
+a contraction is distributed over sums, and factors without the summed axis move out of it.
+"""
+
+from dataclasses import dataclass, field, replace
+
+from mixerc.algebra.linear import Readout
+from mixerc.algebra.terms import ELEMENTWISE, Factor, NotLinear, apply, factors, number, product, reads_state
+from mixerc.ir.expr import Apply, Contract, Expr, Read, Reduce
+from mixerc.ir.show import show_expr
+from mixerc.ir.sorts import Axis, Sort, Time
+from mixerc.ir.walk import map_children
+
+
+@dataclass(slots=True)
+class Reads:
+    """Collects the readouts of an output, and which axes each state is summed over."""
+
+    states: frozenset[str]
+    readouts: list[Readout] = field(default_factory=list)
+    key_axes: dict[str, tuple[Axis, ...]] = field(default_factory=dict)
+
+    def rewrite(self, expr: Expr) -> Expr:
+        """The expression with each read of a state as a readout."""
+        if not reads_state(expr, self.states):
+            return expr
+        match expr:
+            case Contract(left=left, right=right, left_axis=axis, right_axis=other):
+                if axis != other:
+                    raise NotLinear(f"`{show_expr(expr)}` mixes two copies of an axis", expr.span)
+                return self._summed(apply("mul", left, right), axis)
+            case Reduce(reduction="sum", axis=axis, operand=operand):
+                return self._summed(operand, axis)
+            case Read(name=name):
+                raise NotLinear(
+                    f"the state {name} is read without summing over one of its axes: an "
+                    f"elementwise recurrence",
+                    expr.span,
+                    ELEMENTWISE,
+                )
+            case _:
+                return map_children(expr, self.rewrite)
+
+    def _summed(self, expr: Expr, axis: Axis) -> Expr:
+        """The sum over an axis of a product, term by term."""
+        total = number(0)
+        for term in _expanded(expr, self.states):
+            inside = [f for f in term if axis in f.sort.axes]
+            outside = [f for f in term if axis not in f.sort.axes]
+            held = [f for f in inside if reads_state(f, self.states)]
+            if any(reads_state(f, self.states) for f in outside) or len(held) > 1:
+                raise NotLinear(f"`{show_expr(expr)}` multiplies two reads", expr.span)
+            local = [f for f in inside if f not in held]
+            summed = self._readout(held[0], local, axis) if held else contracted(local, axis)
+            total = apply("add", total, apply("mul", product(outside), summed))
+        return total
+
+    def _readout(self, state: Expr, query: list[Expr], axis: Axis) -> Expr:
+        match state:
+            case Read(name=name, time=time, sort=sort, span=span):
+                known = self.key_axes.setdefault(name, (axis,))
+                if known != (axis,):
+                    raise NotLinear(
+                        f"the state {name} is summed over {known[0]} here and {axis} there", span
+                    )
+            case _:
+                raise NotLinear(f"`{show_expr(state)}` is not linear in a state", state.span)
+        kept = [f for f in query if set(f.sort.axes) & (set(sort.axes) - {axis})]
+        if kept:
+            raise NotLinear(f"the query `{show_expr(kept[0])}` has an axis of the value", span)
+        name = f"#{len(self.readouts)}"
+        self.readouts.append(
+            Readout(
+                name=name,
+                state=state.name,
+                query=tuple(Factor(expr=f) for f in query),
+                before=time == Time.PREVIOUS,
+            )
+        )
+        axes = tuple(a for a in sort.axes if a != axis)
+        return Read(name=name, time=Time.T, sort=replace(sort, axes=axes), span=span)
+
+
+def contracted(inside: list[Expr], axis: Axis) -> Expr:
+    """The sum over an axis of a product of factors that all have it."""
+    if not inside:
+        raise AssertionError("a sum over an axis that nothing has")
+    if len(inside) == 1:
+        axes = tuple(a for a in inside[0].sort.axes if a != axis)
+        sort = replace(inside[0].sort, axes=axes)
+        return Reduce(reduction="sum", axis=axis, operand=inside[0], sort=sort)
+    right = product(inside[1:])
+    return Contract(
+        left=inside[0],
+        right=right,
+        left_axis=axis,
+        right_axis=axis,
+        sort=_contract_sort(inside[0], right, axis),
+        span=inside[0].span,
+    )
+
+
+def _contract_sort(left: Expr, right: Expr, axis: Axis) -> Sort:
+    whole = apply("mul", left, right).sort
+    return replace(whole, axes=tuple(a for a in whole.axes if a != axis))
+
+
+def _expanded(expr: Expr, states: frozenset[str]) -> tuple[list[Expr], ...]:
+    """The expression as a sum of products, distributed over the sums that read a state."""
+    match expr:
+        case Apply(primitive="add", operands=(left, right)):
+            return _expanded(left, states) + _expanded(right, states)
+        case Apply(primitive="sub", operands=(left, right)):
+            return _expanded(left, states) + _expanded(apply("neg", right), states)
+    parts = factors(expr)
+    for i, part in enumerate(parts):
+        match part:
+            case Apply(primitive="add" | "sub") if reads_state(part, states):
+                others = product(parts[:i] + parts[i + 1 :])
+                return tuple(
+                    term
+                    for pieces in _expanded(part, states)
+                    for term in _expanded(apply("mul", others, product(pieces)), states)
+                )
+    return (parts,)

@@ -1,0 +1,1 @@
+"""From text to a checked mixer: parse, resolve, check; and back: format."""

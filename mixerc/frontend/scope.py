@@ -1,0 +1,180 @@
+"""What the checker knows while it reads a spec: the names so far, the place, the mistakes."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from fractions import Fraction
+from types import MappingProxyType
+from typing import TypeAlias
+
+from mixerc.diagnostics.diagnostic import Diagnostic
+from mixerc.diagnostics.span import Span
+from mixerc.frontend import syntax
+from mixerc.ir.expr import Expr, Number
+from mixerc.ir.masks import CAUSAL, FULL
+from mixerc.ir.sorts import FEATURES, SHARED, Axis, Sort
+
+POISONED = Sort(axes=("?",))
+POISON: Expr = Number(value=Fraction(0), sort=POISONED)
+
+T_ONLY = frozenset({"t"})
+S_ONLY = frozenset({"s"})
+BOTH = frozenset({"t", "s"})
+
+
+def poisoned(*exprs: Expr) -> bool:
+    """True if any of these comes from a mistake that was already reported."""
+    return any("?" in expr.sort.axes for expr in exprs)
+
+
+class Role(StrEnum):
+    """What a name stands for, in the words of the messages."""
+
+    STREAM = "stream"
+    INPUT = "input"
+    PARAM = "parameter"
+    CONSTANT = "constant"
+    BRANCH = "branch"
+    STATE = "state"
+    CORE = "value of the core"
+    FEATURE = "feature"
+    BLOCK = "block"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Symbol:
+    """A name that a line above has defined.
+
+    `table`: declared over times, read bare. `learned`: it is a parameter or comes from one.
+    """
+
+    name: str
+    role: Role
+    sort: Sort
+    span: Span
+    table: bool = False
+    learned: bool = False
+    feature: syntax.Feature | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where an expression stands: what it may read there, and where its steps land.
+
+    `what` names the place in messages. `times` are in scope; with `explicit`, streams must say
+    which one they are read at. `given` are the given names that only some places may read.
+    `target` is where `linear` and a draw land, `joins` where `concat` does. `bound` holds the
+    arguments of a feature that is written out, and the variable of a fold; inside a fold, values
+    are taken at the current index of `folded` axes.
+    """
+
+    what: str
+    times: frozenset[str] = frozenset()
+    explicit: bool = False
+    layers: bool = False
+    sizes_only: bool = False
+    init: bool = False
+    given: frozenset[str] = frozenset()
+    target: Sort | None = None
+    joins: Axis | None = None
+    bound: Mapping[str, Expr] = MappingProxyType({})
+    folded: frozenset[Axis] = frozenset()
+
+
+SIZE = Place(what="a size", sizes_only=True)
+MASK = Place(
+    what="the mask",
+    times=BOTH,
+    explicit=True,
+    bound=MappingProxyType({"causal": CAUSAL, "full": FULL}),
+)
+WEIGHT = Place(what="the weight", times=BOTH, explicit=True)
+VALUE = Place(what="the value", times=S_ONLY, explicit=True)
+DECAY = Place(what="the decay", times=T_ONLY)
+
+
+def normalize_place(total: Expr) -> Place:
+    """The normalizer reads `sum`, the sum of the weights."""
+    return Place(what="the normalizer", times=T_ONLY, bound={"sum": total})
+
+
+def init_place(target: Sort) -> Place:
+    """An initial value that fills `target`; a table's may use the times it is declared over."""
+    return Place(what="an initial value", init=True, times=target.times, target=target)
+
+
+def stream_place(target: Sort) -> Place:
+    """The right side of a line of the layer."""
+    return Place(
+        what="a stream",
+        times=T_ONLY,
+        layers=True,
+        given=frozenset({"x"}),
+        target=target,
+        joins=_only(target.axes),
+    )
+
+
+def core_place(target: Sort) -> Place:
+    """A line of the core: one time, no layers."""
+    return Place(
+        what="the core",
+        times=T_ONLY,
+        given=frozenset({"x"}),
+        target=target,
+        joins=_only(target.axes),
+    )
+
+
+def output_place(what: str, given: frozenset[str]) -> Place:
+    """`y` or a block: what it computes belongs to no head and has the axis d_model."""
+    return Place(
+        what=what,
+        times=T_ONLY,
+        layers=True,
+        given=given,
+        target=Sort(axes=("d_model",), heads=SHARED, times=T_ONLY),
+        joins=FEATURES,
+    )
+
+
+def _only(axes: tuple[Axis, ...]) -> Axis | None:
+    return axes[0] if len(axes) == 1 else None
+
+
+def inside_feature(place: Place, bound: Mapping[str, Expr]) -> Place:
+    """The place of a feature's body where the feature is used."""
+    return replace(place, what="a feature", layers=False, bound=bound, given=frozenset())
+
+
+@dataclass(slots=True)
+class Scope:
+    """The names that stand above, what was read of them, and the mistakes so far.
+
+    `places` has every name that the spec defines anywhere, to tell a name that stands below from
+    one that does not exist. `sizes` are the header's; `mixers` those that a stack may use.
+    """
+
+    name: str
+    stack: bool
+    places: Mapping[str, Span]
+    mixers: Mapping[str, syntax.Header] = field(default_factory=dict)
+    sizes: dict[str, Span] = field(default_factory=dict)
+    symbols: dict[str, Symbol] = field(default_factory=dict)
+    read: set[str] = field(default_factory=set)
+    updated: set[str] = field(default_factory=set)
+    diagnostics: list[Diagnostic] = field(default_factory=list)
+
+    def report(self, diagnostic: Diagnostic) -> Expr:
+        """Note a mistake; the result stands for the expression that cannot be had."""
+        key = (diagnostic.slug, diagnostic.span)
+        if key not in {(known.slug, known.span) for known in self.diagnostics}:
+            self.diagnostics.append(diagnostic)
+        return POISON
+
+    def visible(self, place: Place) -> list[str]:
+        """The names that a spelling mistake in this place may have meant."""
+        return [*self.symbols, *self.sizes, *place.bound, *place.given]
+
+
+Check: TypeAlias = Callable[[Scope, Place, syntax.Expr], Expr]

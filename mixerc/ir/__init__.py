@@ -1,0 +1,1 @@
+"""The checked mixer: sorts, expressions, primitives."""

@@ -1,0 +1,1 @@
+"""The chunk algebra as data."""

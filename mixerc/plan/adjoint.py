@@ -1,0 +1,159 @@
+"""Backward of a chunk function: one rule a node, in the same nodes.
+
+Cotangents flow from the outputs and from the carried states after the chunk to every load and
+to the carried states before it. Nothing is divided by a decay.
+"""
+
+from collections.abc import Iterable
+from typing import assert_never
+
+from mixerc.ir.primitives import PRIMITIVES
+from mixerc.plan import nodes as n
+from mixerc.plan.build import Builder, Term
+
+
+def cotangent_name(name: str) -> str:
+    """The name of the load or carry that holds the cotangent of a value."""
+    return f"d_{name}"
+
+
+def adjoint(function: n.ChunkFunction) -> n.ChunkFunction:
+    """Outputs: the cotangent of each load; carries: cotangents of states, from last to first."""
+    b = Builder()
+    for node in function.nodes:
+        b.intern(node)
+    sums = _Cotangents(b)
+    for name, node in function.outputs:
+        sums.add(node, b.load(cotangent_name(name), node.axes))
+    incoming = []
+    for carry, after in function.carries:
+        arriving = b.carry(cotangent_name(carry.state), carry.axes)
+        incoming.append(arriving)
+        sums.add(after, arriving)
+    for node in reversed(function.nodes):
+        total = sums.total(node)
+        if total is not None:
+            for arg, part in _rule(b, node, total):
+                sums.add(arg, part)
+    return n.ChunkFunction(
+        nodes=b.nodes,
+        outputs=tuple(
+            (cotangent_name(node.name), total)
+            for node in function.nodes
+            if isinstance(node, n.Load) and (total := sums.total(node)) is not None
+        ),
+        carries=tuple(
+            (arriving, sums.total(carry) or b.spread(b.node(0), carry.axes))
+            for arriving, (carry, _) in zip(incoming, function.carries, strict=True)
+        ),
+        chunk=function.chunk,
+    )
+
+
+class _Cotangents:
+    """Adds up what reaches each node."""
+
+    def __init__(self, b: Builder) -> None:
+        self.b = b
+        self.parts: dict[n.Node, list[n.Node]] = {}
+
+    def add(self, node: n.Node, part: n.Node) -> None:
+        self.parts.setdefault(node, []).append(part)
+
+    def total(self, node: n.Node) -> n.Node | None:
+        """The sum so far, with the axes of the node."""
+        parts = self.parts.get(node)
+        if parts is None:
+            return None
+        return self.b.spread(self.b.add_all(parts), node.axes)
+
+
+def _rule(b: Builder, node: n.Node, g: n.Node) -> Iterable[tuple[n.Node, n.Node]]:
+    """What a node passes on to each of its arguments, given its own cotangent."""
+    match node:
+        case n.Load() | n.Carry() | n.Number() | n.Size() | n.HeadIndex() | n.Arange():
+            return ()
+        case n.Map():
+            return _map(b, node, g)
+        case n.Contract(args=(left, right)):
+            return (
+                (left, _reduced(b, g, right, left.axes)),
+                (right, _reduced(b, g, left, right.axes)),
+            )
+        case n.Sum(args=(arg,)):
+            return ((arg, b.spread(g, arg.axes)),)
+        case n.Max(args=(arg,), over=over):
+            chosen = b("where", b("eq", arg, node), 1, 0)
+            share = b("div", chosen, b.sum(chosen, over))
+            return ((arg, b("mul", share, g)),)
+        case n.Spread(args=(arg,)):
+            return ((arg, b.sum(g, tuple(a for a in g.axes if a not in arg.axes))),)
+        case n.Concat(args=args, over=over):
+            return tuple((arg, _part(b, node, g, i)) for i, arg in enumerate(args) if over)
+        case n.Rename(args=(arg,), old=old, new=new):
+            return ((arg, b.rename(g, new, old)),)
+        case n.Pad(args=(arg,)):
+            return ((arg, b.pad(g, 0)),)
+        case _:
+            return _tile_rule(b, node, g)
+
+
+def _tile_rule(b: Builder, node: n.Node, g: n.Node) -> Iterable[tuple[n.Node, n.Node]]:
+    """The rules of the nodes that move rows about."""
+    match node:
+        case n.Halves(args=(arg,), width=width, side=side):
+            return ((arg, b.place(g, width, side)),)
+        case n.Place(args=(arg,), width=width, side=side):
+            return ((arg, b.halves(g, width, side)),)
+        case n.Pick(args=(arg,), width=width, side=side):
+            return ((arg, b.unpick(g, width, side)),)
+        case n.Unpick(args=(arg,), width=width, side=side):
+            return ((arg, b.pick(g, width, side)),)
+        case n.Grow(args=(arg, factor), width=width, side=side):
+            moved = b.halves(g, width, side)
+            rows = b.halves(arg, width, side)
+            return (
+                (arg, b.grow(g, factor, width, side)),
+                (factor, _reduced(b, moved, rows, factor.axes)),
+            )
+        case n.Blocks(args=args, widths=levels, diagonal=diagonal):
+            parts = [b.diagonal(g)] if diagonal else []
+            parts += [b.block(g, width) for width in levels]
+            return tuple(zip(args, parts, strict=True))
+        case n.Block(args=(arg,), width=width):
+            return ((arg, b.blocks(None, ((width, g),))),)
+        case n.Diagonal(args=(arg,)):
+            return ((arg, b.blocks(g, ())),)
+        case n.Triangle(args=(arg,), strict=strict):
+            return ((arg, b.triangle(g, strict=strict)),)
+        case _:
+            raise AssertionError(f"no adjoint of {type(node).__name__}")
+
+
+def _map(b: Builder, node: n.Map, g: n.Node) -> Iterable[tuple[n.Node, n.Node]]:
+    rule = PRIMITIVES[node.primitive].partials
+    if rule is None:
+        if PRIMITIVES[node.primitive].result == "bool":
+            return ()
+        raise AssertionError(f"no derivative of {node.primitive}")
+    partials: tuple[Term | None, ...] = rule(b, *node.args)
+    return tuple(
+        (arg, _reduced(b, g, b.node(partial), arg.axes))
+        for arg, partial in zip(node.args, partials, strict=True)
+        if partial is not None and not isinstance(arg, n.Number)
+    )
+
+
+def _reduced(b: Builder, g: n.Node, other: n.Node, axes: n.Axes) -> n.Node:
+    """g · other, summed over the axes that are not wanted."""
+    over = tuple(a for a in dict.fromkeys(g.axes + other.axes) if a not in axes)
+    return b.contract(g, other, over)
+
+
+def _part(b: Builder, node: n.Concat, g: n.Node, index: int) -> n.Node:
+    arg = node.args[index]
+    return b.intern(
+        n.Part(axes=arg.axes, args=(g, *node.args), over=node.over, index=index)
+    )
+
+

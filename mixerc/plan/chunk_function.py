@@ -1,0 +1,216 @@
+"""The only transition mathematics: a linear mixer over one chunk of C tokens.
+
+With prefixes P and suffixes F of the decays (see `decay`), per readout and write,
+
+    A   = sum over levels of (q·P)(k·F)',  o = A v + (q·P) S,  S' = S·total + (k·F)' v
+
+where decays along the value axes multiply v and o instead, level by level, and a scalar decay
+multiplies the scores. Masked rows write nothing and decay by 1.
+"""
+
+from dataclasses import dataclass
+
+from mixerc.algebra.linear import Linear, LinearState, Readout, Write
+from mixerc.ir import expr as e
+from mixerc.ir.expr import Expr
+from mixerc.plan import nodes as n
+from mixerc.plan.build import Builder
+from mixerc.plan.decay import Decay, grown, widths
+from mixerc.plan.lower import lower, lower_product
+
+
+def chunk_function(linear: Linear, chunk: int, logarithms: frozenset[str]) -> n.ChunkFunction:
+    """The chunk function; decays named in `logarithms` are given as `log_<name>`."""
+    b = Builder()
+    states = {state.name: _ChunkState(b, state, chunk, logarithms) for state in linear.states}
+    reads = {
+        readout.name: states[readout.state].read(readout) for readout in linear.readouts
+    }
+    output = _substitute(b, linear.output, reads)
+    carries = tuple((state.carry, state.next()) for state in states.values())
+    return n.ChunkFunction(
+        nodes=b.nodes, outputs=(("o", output),), carries=carries, chunk=chunk
+    )
+
+
+def _substitute(b: Builder, output: Expr, reads: dict[str, n.Node]) -> n.Node:
+    """The output over rows, with the readouts in their places."""
+    table = {name: b.load(name, node.axes) for name, node in reads.items()}
+    node = lower(b, output)
+    return rebuilt(b, node, {table[name]: read for name, read in reads.items()})
+
+
+def rebuilt(b: Builder, node: n.Node, by: dict[n.Node, n.Node]) -> n.Node:
+    """The node with some of its ancestors replaced."""
+    if node in by:
+        return by[node]
+    args = tuple(rebuilt(b, arg, by) for arg in node.args)
+    if args == node.args:
+        return node
+    by[node] = made = b.rebuild(node, args)
+    return made
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Groups:
+    """The decays of a state by what they lie along; a scalar joins the keys or the values."""
+
+    keys: Decay | None
+    values: Decay | None
+    scalar: Decay | None
+
+
+class _ChunkState:
+    """One state over one chunk."""
+
+    def __init__(
+        self, b: Builder, state: LinearState, chunk: int, logarithms: frozenset[str]
+    ) -> None:
+        self.b = b
+        self.state = state
+        self.chunk = chunk
+        self.groups = _grouped(b, state, logarithms)
+        self.carry = b.carry(state.name, state.axes)
+
+    def read(self, readout: Readout) -> n.Node:
+        """One readout: what the chunk's own tokens wrote, and what the carried state holds."""
+        b, groups = self.b, self.groups
+        query = b.spread(lower_product(b, readout.query), (n.ROW,))
+        along = groups.keys or groups.scalar
+        start = query if along is None or readout.before else b("mul", query, along.value(b))
+        rows = grown(b, start, along, self.chunk, "right").levels
+        terms = [self._within(write, readout, query, rows) for write in self.state.writes]
+        held = b.contract(rows[-1], self.carry, self.state.key_axes)
+        if groups.values is not None:
+            held = b("mul", self._value_prefix(readout)[-1], held)
+        return b.add_all([*terms, held])
+
+    def next(self) -> n.Node:
+        """The state after the chunk."""
+        b, groups = self.b, self.groups
+        kept: n.Node = self.carry
+        for decay in (groups.keys, groups.values, groups.scalar):
+            if decay is not None:
+                kept = b("mul", kept, decay.whole(b, self.chunk))
+        along = groups.keys or groups.scalar
+        for write in self.state.writes:
+            key = grown(b, self._key(write), along, self.chunk, "left").whole
+            value = grown(b, self._value(write), groups.values, self.chunk, "left").whole
+            kept = b("add", kept, b.contract(key, value, (n.ROW,)))
+        return kept
+
+    def _key(self, write: Write) -> n.Node:
+        return self.b.pad(lower_product(self.b, write.key), 0)
+
+    def _value(self, write: Write) -> n.Node:
+        return self.b.spread(lower_product(self.b, write.value), (n.ROW,))
+
+    def _value_prefix(self, readout: Readout) -> tuple[n.Node, ...]:
+        """Decays along the value axes from the start of the block up to each row."""
+        decay = self.groups.values
+        assert decay is not None
+        b = self.b
+        start = decay.value(b)
+        if readout.before:
+            start = b.spread(b.node(1), start.axes)
+        return grown(b, start, decay, self.chunk, "right").levels
+
+    def _within(
+        self, write: Write, readout: Readout, query: n.Node, rows: tuple[n.Node, ...]
+    ) -> n.Node:
+        """What the chunk's own tokens wrote, as each row reads it."""
+        if self.groups.values is not None:
+            return self._by_levels(write, readout, query, rows)
+        scores = self._scores(write, readout, query, rows)
+        value = self.b.rename(self._value(write), n.ROW, n.KEY_ROW)
+        return self.b.contract(scores, value, (n.KEY_ROW,))
+
+    def _scores(
+        self, write: Write, readout: Readout, query: n.Node, rows: tuple[n.Node, ...]
+    ) -> n.Node:
+        b, key, groups = self.b, self._key(write), self.groups
+        if groups.keys is not None:
+            keys = grown(b, key, groups.keys, self.chunk, "left").levels
+            parts = tuple((w, self._level(rows, keys, w)) for w in widths(self.chunk))
+            diagonal = None if readout.before else b.contract(query, key, self.state.key_axes)
+            return b.blocks(diagonal, parts)
+        plain = b.contract(query, b.rename(key, n.ROW, n.KEY_ROW), self.state.key_axes)
+        if groups.scalar is None:
+            return b.triangle(plain, strict=readout.before)
+        return b("mul", plain, self._pairwise(groups.scalar, readout))
+
+    def _pairwise(self, decay: Decay, readout: Readout) -> n.Node:
+        """The product of a scalar decay over s < j <= t (or < t) for every pair of the chunk."""
+        b = self.b
+        one = b.spread(b.node(1), (n.ROW,))
+        start = one if readout.before else decay.value(b)
+        prefixes = grown(b, start, decay, self.chunk, "right").levels
+        suffixes = grown(b, one, decay, self.chunk, "left").levels
+        parts = tuple((w, self._level(prefixes, suffixes, w)) for w in widths(self.chunk))
+        return b.blocks(None if readout.before else one, parts)
+
+    def _level(self, rows: tuple[n.Node, ...], keys: tuple[n.Node, ...], width: int) -> n.Node:
+        """Scores of right rows against left rows of each pair of blocks of `width` rows."""
+        b, level = self.b, width.bit_length() - 1
+        right = b.halves(rows[level], width, "right")
+        left = b.halves(keys[level], width, "left")
+        left = b.rename(left, n.row_axis(width), n.key_axis(width))
+        return b.contract(right, left, self.state.key_axes)
+
+    def _by_levels(
+        self, write: Write, readout: Readout, query: n.Node, rows: tuple[n.Node, ...]
+    ) -> n.Node:
+        """With decays along the value axes each level has values of its own."""
+        b, groups = self.b, self.groups
+        keys = grown(b, self._key(write), groups.keys, self.chunk, "left").levels
+        values = grown(b, self._value(write), groups.values, self.chunk, "left").levels
+        prefixes = self._value_prefix(readout)
+        terms = []
+        if not readout.before:
+            score = b.contract(query, self._key(write), self.state.key_axes)
+            terms.append(b("mul", score, self._value(write)))
+        for level, w in enumerate(widths(self.chunk)):
+            value = b.rename(b.halves(values[level], w, "left"), n.row_axis(w), n.key_axis(w))
+            mixed = b.contract(self._level(rows, keys, w), value, (n.key_axis(w),))
+            decayed = b("mul", b.halves(prefixes[level], w, "right"), mixed)
+            terms.append(b.place(decayed, w, "right"))
+        return b.add_all(terms)
+
+
+def _grouped(b: Builder, state: LinearState, logarithms: frozenset[str]) -> _Groups:
+    keys = [d for d in state.decays if set(d.sort.axes) & set(state.key_axes)]
+    values = [d for d in state.decays if set(d.sort.axes) & set(state.value_axes)]
+    scalar = [d for d in state.decays if not d.sort.axes]
+    if keys:
+        keys, scalar = keys + scalar, []
+    elif values:
+        values, scalar = values + scalar, []
+    return _Groups(
+        keys=_decay(b, keys, logarithms),
+        values=_decay(b, values, logarithms),
+        scalar=_decay(b, scalar, logarithms),
+    )
+
+
+def _decay(b: Builder, parts: list[Expr], logarithms: frozenset[str]) -> Decay | None:
+    """The product of some decays: as logarithms if each of them is known as one."""
+    if not parts:
+        return None
+    logs = [_logarithm(b, part, logarithms) for part in parts]
+    if all(log is not None for log in logs):
+        rows = b.add_all([log for log in logs if log is not None])
+        return Decay(rows=b.pad(rows, 0), logarithmic=True)
+    rows = b.node(1)
+    for part, log in zip(parts, logs, strict=True):
+        rows = b("mul", rows, lower(b, part) if log is None else b("exp", log))
+    return Decay(rows=b.pad(rows, 1), logarithmic=False)
+
+
+def _logarithm(b: Builder, decay: Expr, logarithms: frozenset[str]) -> n.Node | None:
+    match decay:
+        case e.Read(name=name, sort=sort) if name in logarithms:
+            return b.load(f"log_{name}", ((n.ROW,) if sort.times else ()) + sort.axes)
+        case e.Apply(primitive="exp", operands=(inner,)):
+            return lower(b, inner)
+        case _:
+            return None

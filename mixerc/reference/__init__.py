@@ -1,0 +1,1 @@
+"""The meaning of a mixer, token by token, over any number domain."""

@@ -1,0 +1,1 @@
+"""Generated modules at work: loading, caching, ops, states."""

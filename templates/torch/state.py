@@ -1,0 +1,37 @@
+"""What a mixer carries from call to call."""
+
+import torch
+
+
+class State(dict):
+    """Named tensors, one row for each sequence: pass it to the next call, it is never changed."""
+
+    @property
+    def bytes(self):
+        """The memory that the tensors take."""
+        return sum(value.numel() * value.element_size() for value in self.values())
+
+    def to(self, *args, **kwargs):
+        """The state on another device; a dtype goes to floating-point tensors alone."""
+        kept = {key: value.to(*args, **kwargs) for key, value in self.items()}
+        return State(
+            {
+                key: value if self[key].is_floating_point() else value.to(self[key].dtype)
+                for key, value in kept.items()
+            }
+        )
+
+    def clone(self):
+        """A copy that shares no memory."""
+        return State({key: value.clone() for key, value in self.items()})
+
+    def detach(self):
+        """The same values without their history, for training on one piece after another."""
+        return State({key: value.detach() for key, value in self.items()})
+
+
+torch.utils._pytree.register_pytree_node(
+    State,
+    lambda state: (list(state.values()), list(state)),
+    lambda values, keys: State(zip(keys, values, strict=True)),
+)

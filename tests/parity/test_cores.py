@@ -1,0 +1,103 @@
+"""Cores against implementations that others wrote: outputs, states, gradients, continuation."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.parity.cases import CASES, MODES, Case, Run, draw, with_resets
+from tests.parity.harness import relative_rms
+
+compiler = pytest.importorskip("mixerc.compiler")
+
+SPECS = Path(__file__).parents[2] / "specs"
+EXACT = 1e-10
+
+
+def compiled(case: Case) -> Any:
+    """The case's spec for the torch target, with the case's sizes."""
+    return compiler.compile(str(SPECS / f"{case.spec}.mix"), target="torch", **case.sizes)
+
+
+def runs(mode: str, *, resets: bool = False) -> list[Any]:
+    """Every case that has the mode, as parameters of a test; those with resets alone if asked."""
+    return [
+        pytest.param(case, id=case.spec)
+        for case in CASES
+        if mode in case.modes and (case.has_resets or not resets)
+    ]
+
+
+def every_oracle() -> list[Any]:
+    """Each oracle of each case, in each mode of the case."""
+    return [
+        pytest.param(case, oracle, mode, id=f"{case.spec}-{index}-{mode}")
+        for case in CASES
+        for index, oracle in enumerate(case.oracles)
+        for mode in MODES
+        if mode in case.modes
+    ]
+
+
+@pytest.mark.parametrize(("case", "oracle", "mode"), every_oracle())
+def test_core(case: Case, oracle: Run, mode: str) -> None:
+    """Outputs, and the final state where the oracle gives it."""
+    inputs = draw(case)
+    want, want_state = oracle(**inputs)
+    got, state = compiled(case)(**inputs, mode=mode, state=None)
+    assert relative_rms(got, want) < EXACT
+    if want_state is not None:
+        assert relative_rms(state[case.state], want_state) < EXACT
+
+
+@pytest.mark.parametrize("case", runs("parallel", resets=True))
+@pytest.mark.parametrize("mode", ["parallel", "recurrent"])
+def test_resets(case: Case, mode: str) -> None:
+    """A decay of exactly 0."""
+    inputs = with_resets(case, draw(case))
+    got, _ = compiled(case)(**inputs, mode=mode, state=None)
+    assert relative_rms(got, case.oracles[0](**inputs)[0]) < EXACT
+
+
+@pytest.mark.parametrize("first", MODES[1:])
+@pytest.mark.parametrize("second", MODES[1:])
+@pytest.mark.parametrize("case", runs("recurrent"))
+def test_continuation(case: Case, first: str, second: str) -> None:
+    """A part in one mode and the rest in another, from its state, against one whole run."""
+    if not {first, second} <= set(case.modes):
+        pytest.skip("the mixer has no such mode")
+    inputs, mixer = draw(case), compiled(case)
+    want, _ = case.oracles[0](**inputs)
+    head, state = mixer(**_part(case, inputs, slice(0, 9)), mode=first, state=None)
+    tail, _ = mixer(**_part(case, inputs, slice(9, None)), mode=second, state=state)
+    assert relative_rms(torch.cat([head, tail], dim=1), want) < EXACT
+
+
+def _part(case: Case, inputs: dict[str, Tensor], time: slice) -> dict[str, Tensor]:
+    """The tokens of a slice; parameters and derived constants are left whole."""
+    return {name: x[:, time] if case.over_time(name) else x for name, x in inputs.items()}
+
+
+@pytest.mark.parametrize("case", runs("parallel"))
+def test_gradients(case: Case) -> None:
+    """Gradients of a random sum of the output, against autograd through the plain loop."""
+    mixer = compiled(case)
+    weight = torch.randn_like(case.loop(**draw(case))[0])
+    got = _gradients(draw(case), partial(mixer, mode="parallel", state=None), weight)
+    want = _gradients(draw(case), case.loop, weight)
+    assert got.keys() == want.keys()
+    for name, gradient in got.items():
+        assert relative_rms(gradient, want[name]) < 1e-8, name
+
+
+def _gradients(inputs: dict[str, Tensor], run: Any, weight: Tensor) -> dict[str, Tensor]:
+    """The gradient of every input that has one."""
+    real = {name: x for name, x in inputs.items() if x.dtype != torch.bool}
+    for x in real.values():
+        x.requires_grad_()
+    output, _ = run(**inputs)
+    (output * weight.conj()).sum().real.backward()
+    return {name: x.grad for name, x in real.items() if x.grad is not None}
