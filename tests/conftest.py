@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -53,29 +52,15 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
     return compare
 
 
-def _poisoned(make: Callable[..., Any], torch: Any) -> Callable[..., Any]:
-    """The same allocator, its floating-point results filled with NaN."""
-
-    def allocate(*args: Any, **kwargs: Any) -> Any:
-        fresh = make(*args, **kwargs)
-        if fresh.is_floating_point() or fresh.is_complex():
-            with torch.no_grad():
-                fresh.fill_(float("nan"))
-        return fresh
-
-    return allocate
-
-
 @pytest.fixture(scope="module")
 def poisoned_memory() -> Iterator[None]:
     """Fill fresh memory with NaN, so that reading what nobody wrote shows in the result.
 
-    Module scope, so that it can stand beside Hypothesis, which runs a test body many times.
+    torch does this itself in deterministic mode, for every allocation and under torch.compile
+    too. Module scope, to stand beside Hypothesis, which runs a test's body many times.
     """
     torch = pytest.importorskip("torch")
-    with pytest.MonkeyPatch.context() as patch:
-        for owner in (torch, torch.Tensor):
-            for name in ("empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided"):
-                if hasattr(owner, name):
-                    patch.setattr(owner, name, _poisoned(getattr(owner, name), torch))
-        yield
+    assert torch.utils.deterministic.fill_uninitialized_memory
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    yield
+    torch.use_deterministic_algorithms(False)

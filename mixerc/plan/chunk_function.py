@@ -119,6 +119,8 @@ class _ChunkState:
         self, write: Write, readout: Readout, query: n.Node, rows: tuple[n.Node, ...]
     ) -> n.Node:
         """What the chunk's own tokens wrote, as each row reads it."""
+        if readout.before and self.chunk == 1:
+            return self.b.node(0)
         if self.groups.values is not None:
             return self._by_levels(write, readout, query, rows)
         scores = self._scores(write, readout, query, rows)

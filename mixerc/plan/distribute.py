@@ -116,22 +116,29 @@ class _Cut:
             wanted |= self.nexts & body
         if scans and self.boundaries:
             wanted |= set(self.carries)
-        inner = tuple(x for x in self.function.nodes if x in body and not _free(x))
-        inputs = {arg for node in inner for arg in _arguments(node)} - set(inner)
-        inputs -= set(self.carries) if scans else set()
+        inner = tuple(x for x in self.function.nodes if x in body and not _given(x))
+        inputs = {arg for node in inner for arg in _arguments(node)}
+        if scans:
+            inputs = (inputs | self.nexts) - set(self.carries)
+        inputs -= set(inner)
         return Kernel(
             schedule=schedule,
             reverse=reverse and scans,
             inputs=tuple(x for x in self.function.nodes if x in inputs),
             body=inner,
-            stores=tuple(x for x in self.function.nodes if x in wanted and not _free(x)),
+            stores=tuple(x for x in self.function.nodes if x in wanted and _stored(x, self.carries)),
             carries=self.function.carries if scans else (),
         )
 
 
-def _free(node: n.Node) -> bool:
-    """Loads and numbers stand at every kernel's door; none has to hand them on."""
-    return isinstance(node, n.Load | n.HeadIndex) or is_scalar(node)
+def _given(node: n.Node) -> bool:
+    """Loads, states at chunk boundaries and numbers stand at every kernel's door."""
+    return isinstance(node, n.Load | n.HeadIndex | n.Carry) or is_scalar(node)
+
+
+def _stored(node: n.Node, carries: tuple[n.Carry, ...]) -> bool:
+    """What is given need not be handed on, but for the states that a scan carries itself."""
+    return node in carries or not _given(node)
 
 
 def _arguments(node: n.Node) -> tuple[n.Node, ...]:

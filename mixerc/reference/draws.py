@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 def draw(
     distribution: str, arguments: Sequence[Tensor], shape: tuple[int, ...], generator: Generator
 ) -> Tensor:
-    """A tensor of this shape; for a matrix distribution the last two are rows and columns."""
+    """A tensor of this shape; where rows and columns matter they are the last two dimensions."""
     match distribution, arguments:
         case "normal", []:
             return _normal(shape, generator)
@@ -25,8 +25,8 @@ def draw(
             return _orthogonal(shape, generator)
         case "xavier", []:
             return xavier(shape, generator)
-        case "choose", [_, *_]:
-            return _choose(arguments, shape, generator)
+        case "choose", [count]:
+            return _choose(int(count), shape, generator)
         case _:
             raise ValueError(f"{distribution} does not take {len(arguments)} arguments")
 
@@ -68,7 +68,7 @@ def _orthogonal(shape: tuple[int, ...], generator: Generator) -> Tensor:
     return torch.cat(blocks, dim=-2)[..., :rows, :]
 
 
-def _choose(options: Sequence[Tensor], shape: tuple[int, ...], generator: Generator) -> Tensor:
-    which = torch.randint(len(options), shape, generator=generator)
-    stacked = torch.stack([option.broadcast_to(shape) for option in options])
-    return torch.gather(stacked, 0, which.unsqueeze(0)).squeeze(0)
+def _choose(count: int, shape: tuple[int, ...], generator: Generator) -> Tensor:
+    """In each row `count` places, chosen without repetition, are true; all, if it has fewer."""
+    order = _unit(shape, generator).argsort(dim=-1).argsort(dim=-1)
+    return order < count

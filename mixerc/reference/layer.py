@@ -51,7 +51,7 @@ class Pipes:
     values: Values
     batch: int
     count: int
-    first: Mapping[str, Named] = field(default_factory=dict)
+    first: Mapping[str, Tensor] = field(default_factory=dict)
     tables: dict[str, Table] = field(default_factory=dict)
     use: Callable[[Scope, UseBlock | UseMixer | Repeat], Named] | None = None
 
@@ -66,12 +66,13 @@ def run_layer(
     cu_seqlens: Sequence[int] | None = None,
     layer: int = 0,
     layers: int = 1,
-    first: Mapping[str, Named] | None = None,
+    first: Mapping[str, Tensor] | None = None,
 ) -> Tensor:
     """y [B, T, d_model] of x [B, T, d_model].
 
     `inputs` are the spec's input lines by name. With `cu_seqlens` x [1, T, d_model] packs
     documents, document i at [cu_seqlens[i], cu_seqlens[i+1]): each is a run of its own.
+    `first` are the streams [B, T, heads, axes] of the stack's first layer, for `first_layer`.
     """
     known = {"d_model": x.shape[-1], "layer": layer, "layers": layers, **sizes}
     given = dict(inputs or {})
@@ -81,7 +82,7 @@ def run_layer(
     parts = []
     for start, end in pairwise(bounds):
         part = {name: _slice(mixer, name, value, start, end) for name, value in given.items()}
-        before = {name: _slice_named(value, start, end) for name, value in (first or {}).items()}
+        before = {name: value[:, start:end] for name, value in (first or {}).items()}
         parts.append(layer_values(mixer, weights, x[:, start:end], known, part, before)[1])
     return torch.cat(parts, dim=1)
 
@@ -90,19 +91,13 @@ def _slice(mixer: Mixer, name: str, value: Any, start: int, end: int) -> Any:
     return value[:, start:end] if source_of(mixer, name).stream else value
 
 
-def _slice_named(value: Named, start: int, end: int) -> Named:
-    if TIME not in value.dims:
-        return value
-    return named.take(FLOAT64, value, TIME, range(start, end))
-
-
 def layer_values(
     mixer: Mixer,
     weights: Weights,
     x: Tensor,
     sizes: Sizes,
     inputs: Mapping[str, Any],
-    first: Mapping[str, Named],
+    first: Mapping[str, Tensor],
 ) -> tuple[Values, Tensor]:
     """All values of a layer's lines, and y."""
     if mixer.y is None:
@@ -222,13 +217,20 @@ def run_step(pipes: Pipes, scope: Scope, step: Step, names: Mapping[int, str]) -
         case Draw(distribution=distribution):
             raise ValueError(f"{distribution} is drawn when a layer is built, not when it runs")
         case FirstLayer(source=source):
-            value = evaluate(source, scope)
-            return pipes.first.get(source.name, value) if isinstance(source, Read) else value
+            return _first_layer(pipes, evaluate(source, scope), source)
         case Linear() | Conv() | Norm() | Rope() | Glu():
             tensor = tensor_of(pipes, evaluate(step.source, scope), step.source.sort)
             return _step_value(pipes, step, _apply(pipes, scope, step, tensor, names))
         case _:
             assert_never(step)
+
+
+def _first_layer(pipes: Pipes, own: Named, source: Expr) -> Named:
+    """The first layer's value of the same name; in the first layer the value itself."""
+    if not isinstance(source, Read) or source.name not in pipes.first:
+        return own
+    dims = (BATCH, TIME, *head_dims(source.sort.heads), *source.sort.axes)
+    return Named(FLOAT64.convert(pipes.first[source.name]), dims)
 
 
 def _apply(

@@ -145,11 +145,10 @@ def _constant(name: str, array: Any, source: Source, sizes: Sizes, domain: Domai
 
 
 def table_dims(source: Source) -> Dims:
-    """The layout of a table: heads, then times and axes as declared (times first if apart)."""
+    """The layout of a value of no stream: heads, axes, then the times of a table."""
     times = {"t": TIME, "s": KEYS}
-    entries = tuple(times.get(name, name) for name, _ in source.index)
-    axes = tuple(axis for axis in source.sort.axes if axis not in entries)
-    return (*head_dims(source.sort.heads), *entries, *axes)
+    entries = tuple(times[name] for name, _ in source.index)
+    return (*head_dims(source.sort.heads), *source.sort.axes, *entries)
 
 
 def as_table(value: Named, source: Source, sizes: Sizes) -> Table:

@@ -84,7 +84,27 @@ def dim_length(sizes: Sizes, dim: str) -> int:
     group = group_of(dim)
     if group is None:
         return length(sizes, dim)
-    return int(group) if group.isdigit() else length(sizes, group)
+    return _group_count(group, sizes)
+
+
+def _group_count(group: str, sizes: Sizes) -> int:
+    """The number of groups: a size or number, or a product and quotient of such (`heads / 4`)."""
+    if group in sizes:
+        return length(sizes, group)
+    first, *rest = group.split()
+    value = _atom(first, sizes)
+    for sign, atom in zip(rest[0::2], rest[1::2], strict=True):
+        if sign not in _SIGNS:
+            raise ValueError(f"grouped({group}): write the number of groups as a header size")
+        value = _simple(_ARITHMETIC[_SIGNS[sign]](value, _atom(atom, sizes)))
+    return count_of(f"grouped({group})", value)
+
+
+_SIGNS = {"*": "mul", "/": "div", "//": "floordiv"}
+
+
+def _atom(text: str, sizes: Sizes) -> Scalar:
+    return int(text) if text.isdigit() else length(sizes, text)
 
 
 def lengths(sizes: Sizes, dims: tuple[str, ...]) -> dict[str, int]:
@@ -123,14 +143,13 @@ def infer_sizes(mixer: Mixer, inputs: Mapping[str, Any], given: Sizes) -> dict[s
 
 
 def _shape_sizes(mixer: Mixer, name: str, inputs: Mapping[str, Any]) -> dict[str, int]:
-    """The sizes that one input's shape tells: its last dimensions are heads and axes."""
+    """The sizes that one input's shape tells: heads and axes stand last, before a table's times."""
     if name not in inputs:
         raise ValueError(f"the core of {mixer.name} reads {name}, which is not given")
     source = source_of(mixer, name)
-    if source.index:
-        return {}
     dims = head_dims(source.sort.heads) + source.sort.axes
     shape = tuple(inputs[name].shape)
+    shape = shape[: len(shape) - len(source.index)]
     tail = shape[len(shape) - len(dims) :]
     if len(tail) < len(dims):
         raise ValueError(f"{name} has the shape {shape}, which lacks some of {', '.join(dims)}")

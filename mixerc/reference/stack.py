@@ -56,7 +56,7 @@ class StackRun:
     inputs: Mapping[str, Any]
     layers: int
     x0: Named
-    first: dict[str, Values] = field(default_factory=dict)
+    first: dict[str, dict[str, Tensor]] = field(default_factory=dict)
 
 
 def run_stack(
@@ -209,10 +209,16 @@ def _run_use(run: StackRun, use: Use, x: Named) -> Named:
             first = run.first.get(mixer.name, {})
             weights, x_array = _under(run.weights, path), _array(x)
             values, y = layer_values(mixer, weights, x_array, known, inputs, first)
-            run.first.setdefault(mixer.name, values)
+            run.first.setdefault(mixer.name, _streams(values))
             return Named(y, (BATCH, TIME, "d_model"))
         case _:
             assert_never(use)
+
+
+def _streams(values: Values) -> dict[str, Tensor]:
+    """The values of each token, as tensors."""
+    streams = (name for name, value in values.items() if value.dims[:2] == (BATCH, TIME))
+    return {name: values[name].array for name in streams}
 
 
 def _array(x: Named) -> Tensor:

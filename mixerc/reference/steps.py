@@ -3,6 +3,7 @@
 Each works on a tensor [B, T, heads, axes] in the layout of the step's source.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import TypeAlias
 
@@ -51,7 +52,7 @@ def linear(x: Tensor, weights: Weights, name: str) -> Tensor:
 
 def conv(x: Tensor, weights: Weights, name: str) -> Tensor:
     """[B, T, …] -> the same: weight [channels, n], whose last column meets the current token."""
-    flat = x.reshape(*x.shape[:2], -1)
+    flat = x.reshape(*x.shape[:2], math.prod(x.shape[2:]))
     weight = weights[naming.weight(name)]
     width = weight.shape[1]
     y = torch.zeros_like(flat)
@@ -81,7 +82,8 @@ def norm(
     axes are joined and cut, and the gain is [heads, axes].
     """
     first = 3 if per_head and groups is None else 2
-    shape = x.shape[:2] + ((groups, -1) if groups else (*x.shape[2:first], -1))
+    size = math.prod(x.shape[first:])
+    shape = (*x.shape[:2], groups, size // groups) if groups else (*x.shape[:first], size)
     y = _normalised(x.reshape(shape), step.norm, float(step.eps)).reshape(x.shape)
     if name is None:
         return y

@@ -28,6 +28,11 @@ def numbers(count, like):
     return torch.arange(count, device=like.device, dtype=dtype)
 
 
+def complex_of(dtype):
+    """The complex numbers whose parts have this dtype."""
+    return (dtype or torch.get_default_dtype()).to_complex()
+
+
 def lerp(a, b, w):
     """From a to b as w goes from 0 to 1."""
     return a + (b - a) * w

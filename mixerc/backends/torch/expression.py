@@ -5,8 +5,7 @@ The steps of a layer (linear, conv, norms, …) are printed by `steps`, which `S
 
 import ast
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from types import MappingProxyType
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from mixerc.backends.torch.dimensions import (
@@ -18,7 +17,6 @@ from mixerc.backends.torch.dimensions import (
     aligned,
     canonical,
     meet_heads,
-    on_heads,
     size_text,
     unflattened,
 )
@@ -68,10 +66,10 @@ class Scope:
 
     values: Mapping[str, Text]
     step: Callable[["Scope", Step], Text]
-    names: Mapping[int, str] = MappingProxyType({})
+    names: Mapping[int, str] = field(default_factory=dict)
     counting: str = "numbers({}, x)"
     wide: bool = False
-    index: Mapping[Axis, str] = MappingProxyType({})
+    index: Mapping[Axis, str] = field(default_factory=dict)
 
 
 def printed(expr: Expr, scope: Scope) -> Text:
@@ -272,6 +270,3 @@ def _concat(expr: Concat, scope: Scope) -> Text:
     dims = canonical(frozenset(dim for value in own for dim in value.dims), tuple(axes))
     text = f"concat({', '.join(aligned(value, dims) for value in own)})"
     return Text(text=text, dims=dims, is_complex=expr.sort.kind is Kind.COMPLEX)
-
-
-__all__ = ["Scope", "contracted", "is_simple", "on_heads", "printed"]

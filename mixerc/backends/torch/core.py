@@ -1,0 +1,229 @@
+"""The core of a generated file as a view: programs, sizes, layouts, and the signature of `mix`."""
+
+from dataclasses import dataclass
+
+from mixerc.backends.torch.identifiers import identifier
+from mixerc.backends.torch.kernels import sizes_of
+from mixerc.backends.torch.printer import number_text
+from mixerc.backends.torch.programs import Inputs, ProgramView, program_view
+from mixerc.ir.expr import Number
+from mixerc.ir.mixer import Input, Mixer, Param, Value
+from mixerc.ir.sorts import Sort
+from mixerc.plan import nodes as n
+from mixerc.plan.build import is_tile
+from mixerc.plan.plan import Plan, loads
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoreView:
+    """Every slot of core.py.j2; `kernels` is the text of the programs."""
+
+    chunk: int
+    library: str
+    kernels: str
+    lengths: str
+    parts: str
+    output: str
+    of_streams: str
+    of_constants: str
+    signature: str
+    summary: str
+    heads: str
+    layout: tuple[str, ...]
+    zeros: str
+    given_states: str
+    state_names: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoreInput:
+    """One argument of `mix`: its load in the plan and its sort in the spec."""
+
+    load: n.Load
+    sort: Sort
+
+    @property
+    def name(self) -> str:
+        """The argument's name."""
+        return identifier(self.load.name)
+
+    @property
+    def streams(self) -> bool:
+        """Whether it changes from token to token."""
+        return n.ROW in self.load.axes
+
+
+class Core:
+    """Reads off a mixer and its plan what the core's text needs."""
+
+    def __init__(self, mixer: Mixer, plan: Plan) -> None:
+        self.mixer = mixer
+        self.plan = plan
+        self.inputs = _core_inputs(mixer, plan)
+        self.streams = tuple(i for i in self.inputs if i.streams)
+        self.constants = tuple(i for i in self.inputs if not i.streams)
+        self.states = plan.forward.carries
+        self.sizes = self._sizes()
+
+    def programs(self) -> tuple[ProgramView, ...]:
+        """The four programs, in the order of the file."""
+        inputs = Inputs(
+            streams=tuple(i.load for i in self.streams),
+            constants=tuple(i.load for i in self.constants),
+        )
+        return tuple(
+            program_view(name, program, inputs, self.plan.states if name == "backward" else None)
+            for name, program in self.plan.programs
+        )
+
+    def view(self, library: str, kernels: str) -> CoreView:
+        """The view; `kernels` is the text of the programs."""
+        first, second = len(self.streams), len(self.streams) + len(self.constants)
+        third = second + len(self.states)
+        carried = [carry for carry, _ in self.states]
+        return CoreView(
+            chunk=self.plan.chunk,
+            library=library,
+            kernels=kernels,
+            lengths=self._lengths(),
+            parts=f"tensors[:{first}], tensors[{first}:{second}], "
+            f"tensors[{second}:{third}], tensors[{third}:]",
+            output=self._output(),
+            of_streams=self._gradients(self.streams),
+            of_constants=self._gradients(self.constants),
+            signature=self._signature(),
+            summary=self.mixer.citation[0] if self.mixer.citation else self.mixer.name,
+            heads=self._heads(),
+            layout=self._layout(),
+            zeros=", ".join(self._zero(carry) for carry in carried),
+            given_states=", ".join(f'state["{carry.state}"].to(dtype)' for carry in carried),
+            state_names="(" + ", ".join(f'"{carry.state}"' for carry in carried) + ",)",
+        )
+
+    def _sizes(self) -> tuple[str, ...]:
+        """Sizes that kernels speak of, and lengths of the axes of states and output."""
+        found: dict[str, None] = {}
+        for _, program in self.plan.programs:
+            for kernel in program.kernels:
+                found.update(dict.fromkeys(sizes_of(kernel)))
+                if any(isinstance(x, n.HeadIndex) for x in kernel.inputs):
+                    found["heads"] = None
+        for carry, _ in self.states:
+            found.update(dict.fromkeys(axis.rstrip("'") for axis in carry.axes))
+        found.update(dict.fromkeys(axis.rstrip("'") for axis in self.mixer.core.output.sort.axes))
+        return tuple(found)
+
+    def _source(self, size: str) -> str:
+        """Where a size can be read: the shape of an input, or '' where it has to be given."""
+        for group, values in (("streams", self.streams), ("constants", self.constants)):
+            for index, value in enumerate(values):
+                axes = [a.rstrip("'") for a in value.load.axes if not is_tile(a)]
+                if size in axes:
+                    return f"{group}[{index}].shape[{axes.index(size) - len(axes)}]"
+        return ""
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """The sizes that no shape tells."""
+        return tuple(size for size in self.sizes if not self._source(size))
+
+    def _lengths(self) -> str:
+        entries = []
+        for size in self.sizes:
+            source = self._source(size) or self._number(size)
+            entries.append(f'"{size}": {source}')
+        return "{" + ", ".join(entries) + "}"
+
+    def _number(self, size: str) -> str:
+        text = f"given[{self.given.index(size)}]"
+        axes = {axis.rstrip("'") for carry, _ in self.states for axis in carry.axes}
+        return f"int({text})" if size in axes | {"heads"} else text
+
+    def _output(self) -> str:
+        """The empty output, in the dtype of the first stream that is not a decay."""
+        decays = {f"log_{name}" for name in self.plan.logarithms}
+        plain = [i for i in self.streams if i.load.name not in decays] or list(self.streams)
+        like = f"streams[{self.streams.index(plain[0])}]"
+        axes = [f'size["{axis.rstrip(chr(39))}"]' for axis in self.mixer.core.output.sort.axes]
+        rows = "max(x.shape[2] for x in streams)"
+        shape = ", ".join(("*streams[0].shape[:2]", rows, *axes))
+        return f"{like}.new_empty({shape})"
+
+    def _gradients(self, values: tuple[CoreInput, ...]) -> str:
+        """Positions of the inputs whose cotangents the backward program gives, in its order."""
+        position = {f"d_{value.load.name}": i for i, value in enumerate(values)}
+        found = [position[name] for name, _ in self.plan.backward.outputs if name in position]
+        return "(" + "".join(f"{i}, " for i in found).rstrip() + ")"
+
+    def _signature(self) -> str:
+        defaults = {
+            size.name: number_text(size.default.value)
+            for size in self.mixer.sizes
+            if isinstance(size.default, Number)
+        }
+        defaults |= {"layer": "0", "layers": "1"}
+        sizes = [
+            f"{size}={defaults[size]}" if size in defaults else size
+            for size in self.given
+            if size != "heads"
+        ]
+        options = ("state=None", 'mode="parallel"', "cu_seqlens=None")
+        return ", ".join(("*", *(i.name for i in self.inputs), *options, *sizes))
+
+    def _heads(self) -> str:
+        for value in self.inputs:
+            if not value.sort.heads.shared and not value.sort.heads.group:
+                return f"{value.name}.shape[{2 if value.streams else 0}]"
+        grouped = [i for i in self.inputs if i.sort.heads.group]
+        return f"{grouped[0].name}.shape[{2 if grouped[0].streams else 0}]" if grouped else "1"
+
+    def _layout(self) -> tuple[str, ...]:
+        streams = ", ".join(_stream(value) for value in self.streams)
+        constants = ", ".join(_constant(value) for value in self.constants)
+        given = "".join(f"float({size}), " for size in self.given).rstrip()
+        return (
+            f"rows = {self.streams[0].name}.shape[0]",
+            f"streams = [{streams}]",
+            f"constants = [{constants}]",
+            f"given = ({given})",
+        )
+
+    def _zero(self, carry: n.Carry) -> str:
+        axes = ", ".join(f'size["{axis.rstrip(chr(39))}"]' for axis in carry.axes)
+        shape = ", ".join(part for part in ("sequences", "heads", axes) if part)
+        return f"{self.streams[0].name}.new_zeros({shape}, dtype=dtype)"
+
+
+def _stream(value: CoreInput) -> str:
+    if value.sort.heads.shared:
+        return f"{value.name}.unsqueeze(2)"
+    return f"per_head({value.name}, heads, 2)" if value.sort.heads.group else value.name
+
+
+def _constant(value: CoreInput) -> str:
+    """One row a batch row, so that a cotangent can be asked for each."""
+    if value.sort.heads.shared:
+        return f"{value.name}.expand(rows, 1, *{value.name}.shape)"
+    name = f"per_head({value.name}, heads, 0)" if value.sort.heads.group else value.name
+    return f"{name}.expand(rows, *{value.name}.shape)" if name == value.name else (
+        f"{name}.expand(rows, heads, *{value.name}.shape[1:])"
+    )
+
+
+def _core_inputs(mixer: Mixer, plan: Plan) -> tuple[CoreInput, ...]:
+    """The core's inputs in the order of the spec, decays under the name they are given by."""
+    used = {
+        load.name: load for _, program in plan.programs[:3] for load in loads(program)
+    }
+    found = []
+    for line in mixer.lines:
+        match line:
+            case Input(name=name, sort=sort) | Param(name=name, sort=sort) | Value(
+                name=name, sort=sort
+            ):
+                load = used.get(f"log_{name}" if name in plan.logarithms else name)
+                if load is not None and name in mixer.core.inputs:
+                    found.append(CoreInput(load=load, sort=sort))
+    if "x" in mixer.core.inputs and "x" in used:
+        found.insert(0, CoreInput(load=used["x"], sort=Sort(axes=used["x"].axes[1:])))
+    return tuple(found)

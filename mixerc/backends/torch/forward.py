@@ -1,0 +1,168 @@
+"""The lines of a layer's forward: streams from x, the call of the core, y."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import assert_never
+
+from mixerc.algebra.logarithm import logarithm
+from mixerc.backends.torch.dimensions import (
+    BATCH,
+    KEYS,
+    TIME,
+    TOKENS,
+    Text,
+    conformed,
+    own_dims,
+    unflattened,
+)
+from mixerc.backends.torch.expression import Scope, printed
+from mixerc.backends.torch.identifiers import attribute, identifier
+from mixerc.backends.torch.pipes import named_steps, printed_step
+from mixerc.backends.torch.weights import table_dims
+from mixerc.diagnostics.span import Span
+from mixerc.ir.expr import Expr, Read
+from mixerc.ir.mixer import Input, Mixer, Param, Value
+from mixerc.ir.sorts import Kind, Sort, Time
+from mixerc.ir.walk import walk
+
+_D_MODEL = Sort(axes=("d_model",))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """One assignment of the forward, and the line of the spec that it comes from."""
+
+    text: str
+    span: Span
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forward:
+    """What a forward does before the core, the core's arguments, and what it does after."""
+
+    before: tuple[Statement, ...]
+    arguments: tuple[str, ...]
+    after: tuple[Statement, ...]
+
+
+def forward_of(mixer: Mixer, logarithms: frozenset[str]) -> Forward:
+    """The forward of a layer; the core inputs in `logarithms` are passed as `log_NAME`.
+
+    An input whose logarithm cannot be written (see `logarithm`) is passed as it is.
+    """
+    logs = {
+        line.name: log
+        for line in mixer.lines
+        if isinstance(line, Value) and line.name in logarithms and line.name in mixer.core.inputs
+        for log in [logarithm(line.expr)]
+        if log is not None
+    }
+    outside = frozenset(mixer.core.inputs) - logs.keys()
+    needed = _needed(mixer, outside, frozenset(logs))
+    values: dict[str, Text] = {"x": Text(text="x", dims=(BATCH, TIME, "d_model"))}
+    before: list[Statement] = []
+    for line in mixer.lines:
+        match line:
+            case Input() | Param():
+                values[line.name] = _given(line)
+            case Value(name=name):
+                if name in logs:
+                    before += _line(replace(line, expr=logs[name]), values, log=True)
+                    values[name] = replace(values[f"log_{name}"], text=identifier(name))
+                    if name in needed:
+                        text = f"{identifier(name)} = torch.exp(log_{name})"
+                        before.append(Statement(text=text, span=line.span))
+                elif name in needed:
+                    before += _line(line, values, log=False)
+            case _:
+                assert_never(line)
+    arguments = tuple(
+        f"log_{name}=log_{name}"
+        if name in logs
+        else f"{identifier(name)}={_whole_text(values[name])}"
+        for name in mixer.core.inputs
+    )
+    after = _output(mixer, values)
+    return Forward(before=tuple(before), arguments=arguments, after=tuple(after))
+
+
+def _needed(mixer: Mixer, outside: frozenset[str], logs: frozenset[str]) -> frozenset[str]:
+    """The values that the layer must compute: for the core, for y, and for these."""
+    needed = set(outside)
+    if mixer.y is not None:
+        needed |= _reads(mixer.y)
+    for line in reversed(mixer.lines):
+        if isinstance(line, Value) and (line.name in needed or line.name in logs):
+            needed |= _reads(line.expr)
+    return frozenset(needed)
+
+
+def _reads(expr: Expr) -> set[str]:
+    return {node.name for node in walk(expr) if isinstance(node, Read)}
+
+
+def _given(line: Input | Param) -> Text:
+    """A value that a layer is given or holds."""
+    is_complex = line.sort.kind is Kind.COMPLEX
+    name = f"self.{attribute(line.name)}" if isinstance(line, Param) else identifier(line.name)
+    if not line.index:
+        stream = isinstance(line, Input)
+        dims = (BATCH, TIME, *own_dims(line.sort)) if stream else own_dims(line.sort)
+        return Text(text=name, dims=dims, is_complex=is_complex)
+    dims = table_dims(line)
+    if all(block is None for _, block in line.index):
+        marks = [":T" if dim in (TIME, KEYS) else ":" for dim in dims]
+        cut = f"..., {marks[-1]}" if set(marks[:-1]) <= {":"} else ", ".join(marks)
+        name = f"{name}[{cut}]"
+    return Text(text=name, dims=dims, is_complex=is_complex)
+
+
+def _whole_text(value: Text) -> str:
+    """What is passed to the core: tables entire."""
+    return value.text.partition("[")[0] if value.text.endswith(":T]") else value.text
+
+
+def _line(line: Value, values: dict[str, Text], *, log: bool) -> Iterator[Statement]:
+    """The statements of a line: shifts that it is the first to read, then the value."""
+    yield from _shifts(line.expr, values, line.span)
+    name = f"log_{line.name}" if log else line.name
+    value = _settled(printed(line.expr, _scope(line.name, line.expr, values, log)), line.sort)
+    yield Statement(text=f"{identifier(name)} = {value.text}", span=line.span)
+    values[name] = replace(value, text=identifier(name), is_complex=line.sort.kind is Kind.COMPLEX)
+
+
+def _scope(line: str, expr: Expr, values: dict[str, Text], wide: bool) -> Scope:
+    names = {id(step): name for step, name in named_steps(line, expr)}
+    return Scope(values=values, step=printed_step, names=names, wide=wide)
+
+
+def _settled(value: Text, sort: Sort) -> Text:
+    """A line's value with all heads and axes of its sort, in their order."""
+    if value.number:
+        return value
+    tokens = tuple(dim for dim in TOKENS if dim in value.dims)
+    return unflattened(conformed(value, (*tokens, *own_dims(sort))))
+
+
+def _shifts(expr: Expr, values: dict[str, Text], span: Span) -> Iterator[Statement]:
+    for node in walk(expr):
+        match node:
+            case Read(name=name, time=Time.PREVIOUS) if f"{name}[t-1]" not in values:
+                value, shifted = values[name], f"{name}_previous"
+                values[f"{name}[t-1]"] = replace(value, text=shifted)
+                text = f'{shifted} = past.shift("{shifted}", {value.text})'
+                yield Statement(text=text, span=span)
+            case _:
+                pass
+
+
+def _output(mixer: Mixer, values: dict[str, Text]) -> Iterator[Statement]:
+    if mixer.y is None:
+        raise ValueError(f"{mixer.name} has no y, so it is a core and no layer")
+    sort = mixer.core.output.sort
+    values["o"] = Text(
+        text="o", dims=(BATCH, TIME, *own_dims(sort)), is_complex=sort.kind is Kind.COMPLEX
+    )
+    yield from _shifts(mixer.y, values, mixer.y.span)
+    value = _settled(printed(mixer.y, _scope("y", mixer.y, values, wide=False)), _D_MODEL)
+    yield Statement(text=f"y = {value.text}", span=mixer.y.span)

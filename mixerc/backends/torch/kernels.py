@@ -1,0 +1,235 @@
+"""Kernels of a plan as views for their templates: names, parameters, one line a node."""
+
+from dataclasses import dataclass
+
+from mixerc.backends.torch.identifiers import identifier
+from mixerc.backends.torch.nodes import NodePrinter
+from mixerc.plan import nodes as n
+from mixerc.plan.build import is_tile
+from mixerc.plan.distribute import Kernel, Schedule, is_scalar
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MapView:
+    """A kernel over all chunks of a piece at once."""
+
+    name: str
+    summary: str
+    parameters: str
+    lines: tuple[str, ...]
+    returns: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScanView:
+    """A kernel that goes from chunk to chunk with states in hand."""
+
+    name: str
+    summary: str
+    parameters: str
+    sliced: str
+    arguments: str
+    lines: tuple[str, ...]
+    kept: tuple[tuple[str, str], ...]
+    updates: tuple[str, ...]
+    returns: str
+
+
+class Names:
+    """One variable for each node of a plan, the same in every kernel of a program."""
+
+    def __init__(self) -> None:
+        self._taken: dict[str, int] = dict.fromkeys(_RESERVED, 1)
+        self._names: dict[n.Node, str] = {}
+
+    def of(self, node: n.Node) -> str:
+        """The node's variable."""
+        if node not in self._names:
+            self._names[node] = self._fresh(_stem(node))
+        return self._names[node]
+
+    def _fresh(self, stem: str) -> str:
+        count = self._taken.get(stem, 0)
+        self._taken[stem] = count + 1
+        return stem if count == 0 else f"{stem}_{count + 1}"
+
+
+_RESERVED = """
+torch functional math chunks valid size piece streams constants states boundaries head
+pad halves place unpick grow blocks level join filled along stacked by_runs abs max min
+""".split()
+
+
+def _stem(node: n.Node) -> str:
+    match node:
+        case n.Load(name=name) | n.Carry(state=name):
+            return identifier(name)
+        case n.HeadIndex():
+            return "heads"
+        case n.Map(primitive=primitive):
+            return _WORDS.get(primitive, f"{primitive}_")
+        case n.Contract():
+            return "dot"
+        case n.Halves(side=side, width=width):
+            return f"{side}{width}"
+        case n.Grow(side=side, width=width):
+            return f"{'prefix' if side == 'right' else 'suffix'}{2 * width}"
+        case n.Blocks():
+            return "scores"
+        case n.Pad():
+            return "tokens"
+        case n.Block(width=width):
+            return f"level{width}"
+        case _:
+            return type(node).__name__.lower()
+
+
+_WORDS = {"mul": "product", "add": "total", "sub": "difference", "div": "ratio", "neg": "minus"}
+
+
+class KernelPrinter:
+    """Prints the body of one kernel."""
+
+    def __init__(self, kernel: Kernel, names: Names, chunk: int) -> None:
+        self.kernel = kernel
+        self.names = names
+        self.texts = {x: names.of(x) for x in (*kernel.inputs, *_carried(kernel))}
+        self.printer = NodePrinter(
+            names=self.texts,
+            chunk=chunk,
+            lead=3 if kernel.schedule == Schedule.CHUNK_MAP else 2,
+            like=names.of(_like(kernel)),
+        )
+        self.single = _used_once(kernel)
+
+    def lines(self) -> tuple[str, ...]:
+        """One assignment a node; a node that one other needs stands inside that one's line."""
+        made = []
+        for node in self.kernel.body:
+            text = self.printer.text(node)
+            if node in self.single:
+                self.texts[node] = text
+                continue
+            name = self.names.of(node)
+            self.texts[node] = name
+            made.append(f"{name} = {text}")
+        return tuple(made)
+
+    def extras(self) -> tuple[str, ...]:
+        """The sizes that the kernel speaks of, and the rows past the end, as parameters."""
+        return (*sizes_of(self.kernel), *(("valid",) if _pads(self.kernel) else ()))
+
+
+def _carried(kernel: Kernel) -> tuple[n.Node, ...]:
+    return tuple(carry for carry, _ in kernel.carries)
+
+
+def _like(kernel: Kernel) -> n.Node:
+    """Any tensor of the kernel: they all have the dtype and device of accumulation."""
+    tensors = [x for x in (*kernel.inputs, *_carried(kernel)) if not isinstance(x, n.HeadIndex)]
+    return tensors[0]
+
+
+def _used_once(kernel: Kernel) -> set[n.Node]:
+    """Elementwise nodes with one use, by an elementwise node of the same axes."""
+    uses: dict[n.Node, list[n.Node]] = {}
+    for node in kernel.body:
+        for arg in node.args:
+            uses.setdefault(arg, []).append(node)
+    last = {after for _, after in kernel.carries}
+    return {
+        node
+        for node in kernel.body
+        if isinstance(node, n.Map)
+        and node not in kernel.stores
+        and node not in last
+        and len(uses.get(node, ())) == 1
+        and isinstance(uses[node][0], n.Map)
+        and uses[node][0].axes == node.axes
+    }
+
+
+def _pads(kernel: Kernel) -> bool:
+    return any(isinstance(node, n.Pad) for node in kernel.body)
+
+
+def sizes_of(kernel: Kernel) -> tuple[str, ...]:
+    """The names of sizes that stand in the kernel's text."""
+    found: dict[str, None] = {}
+    for node in kernel.body:
+        for arg in node.args:
+            if is_scalar(arg):
+                found.update(dict.fromkeys(_sizes(arg)))
+        match node:
+            case n.Spread(axes=axes) | n.Arange(axes=axes):
+                found.update(dict.fromkeys(a.rstrip("'") for a in axes if not is_tile(a)))
+            case n.Part(args=(_, *parts)):
+                named = (a.rstrip("'") for p in parts for a in p.axes if not is_tile(a))
+                found.update(dict.fromkeys(named))
+    return tuple(found)
+
+
+def _sizes(node: n.Node) -> tuple[str, ...]:
+    match node:
+        case n.Size(name=name):
+            return (name,)
+        case _:
+            return tuple(name for arg in node.args for name in _sizes(arg))
+
+
+def map_view(kernel: Kernel, name: str, names: Names, chunk: int) -> MapView:
+    """The view of a parallel kernel."""
+    printer = KernelPrinter(kernel, names, chunk)
+    lines = printer.lines()
+    parameters = (*map(names.of, kernel.inputs), *printer.extras())
+    return MapView(
+        name=name,
+        summary=_summary(kernel),
+        parameters=", ".join(parameters),
+        lines=lines,
+        returns=_tuple(tuple(printer.texts[node] for node in kernel.stores)),
+    )
+
+
+def scan_view(kernel: Kernel, name: str, names: Names, chunk: int) -> ScanView:
+    """The view of a sequential kernel; what it stores is stacked over the chunks."""
+    printer = KernelPrinter(kernel, names, chunk)
+    lines = printer.lines()
+    inputs = tuple(map(names.of, kernel.inputs))
+    carries = tuple(names.of(carry) for carry, _ in kernel.carries)
+    after = tuple(printer.printer.aligned(node, carry.axes) for carry, node in kernel.carries)
+    kept = tuple((f"all_{names.of(node)}", names.of(node)) for node in kernel.stores)
+    reverse = ", reverse=True" if kernel.reverse else ""
+    stores = _tuple(tuple(f"stacked({every}{reverse})" for every, _ in kept))
+    return ScanView(
+        name=name,
+        summary=_summary(kernel),
+        parameters=", ".join(("chunks", *inputs, *carries, *printer.extras())),
+        sliced=_targets(inputs),
+        arguments=", ".join(("chunks", *inputs)) + reverse,
+        lines=lines,
+        kept=kept,
+        updates=(f"{', '.join(carries)} = {', '.join(after)}",),
+        returns=f"{stores}, {_tuple(carries)}",
+    )
+
+
+def _summary(kernel: Kernel) -> str:
+    match kernel.schedule:
+        case Schedule.CHUNK_MAP:
+            return "All chunks at once."
+        case Schedule.CHUNK_SCAN:
+            order = "last to first" if kernel.reverse else "first to last"
+            return f"From chunk to chunk, {order}."
+        case Schedule.TOKEN_SCAN:
+            return "From token to token."
+
+
+def _tuple(items: tuple[str, ...]) -> str:
+    return f"({', '.join(items)},)" if len(items) == 1 else f"({', '.join(items)})"
+
+
+def _targets(items: tuple[str, ...]) -> str:
+    return f"({items[0]},)" if len(items) == 1 else ", ".join(items)
+
+

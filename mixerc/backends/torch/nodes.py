@@ -1,0 +1,237 @@
+"""Nodes of a plan as torch expressions over tiles [B, H, N, axes…] (in a scan [B, H, axes…]).
+
+Only the dimensions of a node's own axes are spoken of, counted from the end; batch, heads and
+chunks in front of them broadcast.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mixerc.backends.torch.printer import NumberText, apply_text, number_text, within
+from mixerc.plan import nodes as n
+from mixerc.plan.distribute import is_scalar
+
+_SIDES = {"left": 0, "right": 1}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodePrinter:
+    """Prints one node at a time; `names` are the variables that hold the others.
+
+    `lead` counts the dimensions in front, `like` names a tensor of the right dtype and device.
+    """
+
+    names: Mapping[n.Node, str]
+    chunk: int
+    lead: int
+    like: str
+
+    def text(self, node: n.Node) -> str:
+        """The expression that computes a node."""
+        match node:
+            case n.Map(primitive=primitive, args=args):
+                return apply_text(primitive, tuple(self.aligned(a, node.axes) for a in args))
+            case n.Contract():
+                return self._contract(node)
+            case n.Sum(args=(arg,), over=over):
+                return f"{within(self.held(arg))}.sum({_dims(arg.axes, over)})"
+            case n.Max(args=(arg,), over=over):
+                return f"{within(self.held(arg))}.amax({_dims(arg.axes, over)})"
+            case n.Rename(args=(arg,)):
+                return self.held(arg)
+            case n.Spread(args=(arg,)):
+                return self._spread(node, arg)
+            case n.Arange(axes=(axis,)):
+                count = self._length(axis)
+                return f"torch.arange({count}, device={self.like}.device).to({self.like}.dtype)"
+            case n.Concat():
+                return self._concat(node)
+            case n.Part():
+                return self._part(node)
+            case _:
+                return self._tile(node)
+
+    def scalar(self, node: n.Node) -> str:
+        """A plain number, written out."""
+        match node:
+            case n.Number(value=value):
+                return number_text(value)
+            case n.Size(name=name):
+                return name
+            case n.Map(primitive=primitive, args=args):
+                operands = tuple(NumberText(self.scalar(arg)) for arg in args)
+                return apply_text(primitive, operands)
+            case _:
+                raise AssertionError(type(node).__name__)
+
+    def held(self, node: n.Node) -> str:
+        """The variable that holds a node, or a number written out."""
+        return NumberText(self.scalar(node)) if is_scalar(node) else self.names[node]
+
+    def aligned(self, node: n.Node, axes: n.Axes) -> str:
+        """The node with its axes in the places that `axes` give them."""
+        text = self.held(node)
+        if is_scalar(node) or not axes:
+            return text
+        kept = tuple(axis for axis in axes if axis in node.axes)
+        if kept != node.axes:
+            text = f"{text}{_permuted(node.axes, kept)}"
+        if kept == axes:
+            return text
+        index = ", ".join(":" if axis in kept else "None" for axis in axes)
+        return f"{text}[..., {index}]"
+
+    def _length(self, axis: str) -> str:
+        """The length of an axis, as a number or the name of a size."""
+        if axis in (n.ROW, n.KEY_ROW):
+            return str(self.chunk)
+        if axis.startswith("#p"):
+            return str(self.chunk // (2 * int(axis[2:])))
+        if axis.startswith("#r"):
+            return axis[2:].rstrip("'")
+        return axis.rstrip("'")
+
+    def _spread(self, node: n.Node, arg: n.Node) -> str:
+        """Only values that no row changes are spread over rows, or cotangents over what is summed."""
+        lengths = ", ".join(self._length(axis) for axis in node.axes)
+        if is_scalar(arg):
+            return f"filled({self.scalar(arg)}, ({lengths},), {self.like}, {self.lead})"
+        own = ", ".join("-1" if a in arg.axes else self._length(a) for a in node.axes)
+        view = self.aligned(arg, node.axes)
+        if not arg.axes:
+            view = f"{self.held(arg)}[{', '.join(['...'] + ['None'] * len(node.axes))}]"
+        return f"{view}.expand({', '.join(['-1'] * self.lead)}, {own})"
+
+    def _contract(self, node: n.Contract) -> str:
+        left, right = node.args
+        batch = tuple(a for a in left.axes if a in right.axes and a not in node.over)
+        rows = tuple(a for a in left.axes if a not in right.axes)
+        columns = tuple(a for a in right.axes if a not in left.axes)
+        if all(self._length(a) == "1" for a in rows + columns):
+            return self._dot(node, left, right)
+        if len(node.over) != 1 or len(rows) > 1 or len(columns) > 1:
+            return self._einsum(node, left, right)
+        if self._length(node.over[0]) == "1":
+            return self._outer(node, left, right)
+        return self._matmul(node, batch, rows, columns)
+
+    def _dot(self, node: n.Contract, left: n.Node, right: n.Node) -> str:
+        """Nothing but sums of products row by row."""
+        axes = node.axes + node.over
+        dims = ", ".join(str(-1 - i) for i in range(len(node.over)))
+        product = f"{self.aligned(left, axes)} * {self.aligned(right, axes)}"
+        return f"({product}).sum(({dims},))"
+
+    def _outer(self, node: n.Contract, left: n.Node, right: n.Node) -> str:
+        """A sum over one row is a product."""
+        axes = node.axes + node.over
+        product = f"{self.aligned(left, axes)} * {self.aligned(right, axes)}"
+        return f"({product}).squeeze(-1)"
+
+    def _matmul(
+        self, node: n.Contract, batch: n.Axes, rows: n.Axes, columns: n.Axes
+    ) -> str:
+        """torch.matmul; a side without an axis of its own gets one of length 1 for the time."""
+        left, right = node.args
+        if rows + columns and node.axes[-1:] == rows and columns:
+            left, right, rows, columns = right, left, columns, rows
+        first = self._matrix(left, batch, rows, node.over, transposed=False)
+        second = self._matrix(right, batch, columns, node.over, transposed=True)
+        text = f"{first} @ {second}"
+        if not rows:
+            text = f"({text}).squeeze(-2)"
+        if not columns:
+            text = f"({text}).squeeze(-1)"
+        made = batch + rows + columns
+        if made != node.axes:
+            text = f"({text}){_permuted(made, node.axes)}"
+        return text
+
+    def _matrix(
+        self, arg: n.Node, batch: n.Axes, own: n.Axes, over: n.Axes, *, transposed: bool
+    ) -> str:
+        """A side as [batch, own, over], or as [batch, over, own]; own may be missing."""
+        missing = ("",) if not own else own
+        wanted = batch + (over + missing if transposed else missing + over)
+        have = arg.axes
+        if own and have == batch + (own + over if transposed else over + own):
+            return f"{self.held(arg)}.mT"
+        return self.aligned(arg, wanted)
+
+    def _einsum(self, node: n.Contract, left: n.Node, right: n.Node) -> str:
+        axes = dict.fromkeys(left.axes + right.axes)
+        letters = dict(zip(axes, "abcdefghijklmnop", strict=False))
+        terms = ["..." + "".join(letters[a] for a in x) for x in (left.axes, right.axes, node.axes)]
+        pattern = f"{terms[0]},{terms[1]}->{terms[2]}"
+        return f'torch.einsum("{pattern}", {self.held(left)}, {self.held(right)})'
+
+    def _concat(self, node: n.Concat) -> str:
+        shared = tuple(a for a in node.axes if a != node.over)
+        views = [
+            self.aligned(arg, (*shared, own or "")) for arg, own in zip(node.args, node.parts, strict=True)
+        ]
+        return f"join({', '.join(views)})"
+
+    def _part(self, node: n.Part) -> str:
+        whole, *parts = node.args
+        own = [next((a for a in p.axes if a not in whole.axes), "") for p in parts]
+        lengths = [self._length(a) if a else "1" for a in own]
+        shared = tuple(a for a in node.axes if a != own[node.index])
+        view = self.aligned(whole, (*shared, node.over))
+        start = " + ".join(lengths[: node.index]) or "0"
+        piece = f"{view}.narrow(-1, {start}, {lengths[node.index]})"
+        return piece if own[node.index] else f"{piece}.squeeze(-1)"
+
+    def _tile(self, node: n.Node) -> str:
+        arg = self.held(node.args[0]) if node.args else ""
+        match node:
+            case n.Pad(args=(rows,), fill=fill):
+                return f"pad({arg}, valid, {fill}, {_dim(rows.axes, n.ROW)})"
+            case n.Halves(args=(rows,), width=width, side=side):
+                return f"halves({arg}, {width}, {_SIDES[side]}, {_dim(rows.axes, n.ROW)})"
+            case n.Place(args=(parts,), width=width, side=side):
+                dim = _dim(parts.axes, n.row_axis(width))
+                return f"place({arg}, {width}, {_SIDES[side]}, {dim})"
+            case n.Pick(args=(totals,), width=width, side=side):
+                behind = ", :" * (-1 - _dim(node.axes, n.pair_axis(width)))
+                return f"{arg}[..., {_SIDES[side]}::2{behind}]"
+            case n.Unpick(width=width, side=side):
+                dim = _dim(node.args[0].axes, n.pair_axis(width))
+                return f"unpick({arg}, {_SIDES[side]}, {dim})"
+            case n.Grow(args=(rows, factor), width=width, side=side):
+                by = self.aligned(factor, _with_pairs(rows.axes, width))
+                dim = _dim(rows.axes, n.ROW)
+                return f"grow({arg}, {by}, {width}, {_SIDES[side]}, {dim})"
+            case n.Blocks(args=args, diagonal=diagonal):
+                parts = [self.held(a) for a in args] if diagonal else ["None", *map(self.held, args)]
+                return f"blocks({self.chunk}, {', '.join(parts)})"
+            case n.Block(width=width):
+                return f"level({arg}, {width})"
+            case n.Diagonal():
+                return f"{arg}.diagonal(dim1=-2, dim2=-1)"
+            case n.Triangle(strict=strict):
+                return f"{arg}.tril({-1 if strict else 0})"
+            case _:
+                raise AssertionError(type(node).__name__)
+
+
+def _with_pairs(axes: n.Axes, width: int) -> n.Axes:
+    return tuple(n.pair_axis(width) if axis == n.ROW else axis for axis in axes)
+
+
+def _dim(axes: n.Axes, axis: str) -> int:
+    return axes.index(axis) - len(axes)
+
+
+def _dims(axes: n.Axes, over: n.Axes) -> str:
+    dims = [str(_dim(axes, axis)) for axis in over]
+    return dims[0] if len(dims) == 1 else f"({', '.join(dims)})"
+
+
+def _permuted(have: n.Axes, want: n.Axes) -> str:
+    """The view that brings axes into another order."""
+    if len(have) == 2:
+        return ".mT"
+    moved = [str(axis - len(have)) for axis in (have.index(a) for a in want)]
+    places = [str(i - len(want)) for i in range(len(want))]
+    return f".movedim(({', '.join(moved)}), ({', '.join(places)}))"

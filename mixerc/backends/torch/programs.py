@@ -1,0 +1,140 @@
+"""Programs of a plan as views: their kernels, and the function that calls these in order."""
+
+from dataclasses import dataclass
+
+from mixerc.backends.torch.kernels import (
+    MapView,
+    Names,
+    ScanView,
+    map_view,
+    scan_view,
+    sizes_of,
+)
+from mixerc.backends.torch.nodes import NodePrinter
+from mixerc.plan import nodes as n
+from mixerc.plan.distribute import Kernel, Program, Schedule
+from mixerc.plan.plan import loads
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """What the op receives, in order: streams (with tokens) and constants (without)."""
+
+    streams: tuple[n.Load, ...]
+    constants: tuple[n.Load, ...]
+
+    def place(self, load: n.Load) -> str:
+        """Where a program finds a load; cotangents of outputs stand behind the streams."""
+        for list_name, values in (("streams", self.streams), ("constants", self.constants)):
+            for index, value in enumerate(values):
+                if value.name == load.name:
+                    return f"{list_name}[{index}]"
+        return f"streams[{len(self.streams)}]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProgramView:
+    """A function over one piece; `kernels` are (template, view) pairs."""
+
+    name: str
+    summary: str
+    parameters: str
+    unpacking: tuple[str, ...]
+    calls: tuple[str, ...]
+    returns: str
+    kernels: tuple[tuple[str, MapView | ScanView], ...]
+
+
+SUMMARIES = {
+    "forward": "The parallel mode: tiles and states in, output and states after the piece.",
+    "recurrent": "The recurrent mode: the same, a token at a time.",
+    "states": "The states before each chunk of the piece, and after it.",
+    "backward": "The adjoint of the piece, given the states before its chunks.",
+}
+
+
+def program_view(name: str, program: Program, inputs: Inputs, given: Program | None) -> ProgramView:
+    """The view of a program; `given` is the one whose boundary states it receives."""
+    names = Names()
+    for load in loads(program):
+        names.of(load)
+    boundaries = given.boundaries if given is not None else ()
+    for carry in boundaries:
+        names.of(carry)
+    kernels = []
+    calls = []
+    for index, kernel in enumerate(program.kernels, 1):
+        kernels.append(_kernel_view(kernel, f"{name}_{index}", names, program.chunk))
+        calls.append(_call(kernel, f"{name}_{index}", names))
+    states = ", ".join(f"{names.of(carry)}_state" for carry, _ in program.carries)
+    return ProgramView(
+        name=f"{name}_piece",
+        summary=SUMMARIES[name],
+        parameters="piece, streams, constants, states, size" + (", boundaries" if given else ""),
+        unpacking=_unpacking(program, names, inputs, states, boundaries),
+        calls=tuple(calls),
+        returns=f"{_results(program, names)}, ({states},)",
+        kernels=tuple(kernels),
+    )
+
+
+def _kernel_view(
+    kernel: Kernel, name: str, names: Names, chunk: int
+) -> tuple[str, MapView | ScanView]:
+    if kernel.schedule == Schedule.CHUNK_MAP:
+        return "chunk_map", map_view(kernel, name, names, chunk)
+    return "scan", scan_view(kernel, name, names, chunk)
+
+
+def _call(kernel: Kernel, name: str, names: Names) -> str:
+    made = ", ".join(names.of(node) for node in kernel.stores)
+    sizes = [f'size["{size}"]' for size in sizes_of(kernel)]
+    arguments = [names.of(node) for node in kernel.inputs]
+    if kernel.schedule == Schedule.CHUNK_MAP:
+        valid = ["piece.valid"] if any(isinstance(x, n.Pad) for x in kernel.body) else []
+        return f"({made},) = {name}({', '.join(arguments + sizes + valid)})"
+    states = ", ".join(f"{names.of(carry)}_state" for carry, _ in kernel.carries)
+    stores = f"({made},)" if made else "_"
+    tail = f", ({', '.join(sizes)},)" if sizes else ""
+    tail += ", reverse=True" if kernel.reverse else ""
+    given = f"({', '.join(arguments)},)"
+    return f"{stores}, ({states},) = by_runs({name}, piece, ({states},), {given}{tail})"
+
+
+def _unpacking(
+    program: Program,
+    names: Names,
+    inputs: Inputs,
+    states: str,
+    boundaries: tuple[n.Carry, ...],
+) -> tuple[str, ...]:
+    found = loads(program)
+    targets = ", ".join(names.of(load) for load in found)
+    lines = [f"{targets} = {', '.join(inputs.place(load) for load in found)}", f"({states},) = states"]
+    if boundaries:
+        lines.append(f"({', '.join(names.of(carry) for carry in boundaries)},) = boundaries")
+    heads = [x for k in program.kernels for x in k.inputs if isinstance(x, n.HeadIndex)]
+    if heads:
+        like = names.of(found[0])
+        count = f'size["heads"], device={like}.device, dtype={like}.dtype'
+        lines.append(f"{names.of(heads[0])} = torch.arange({count})[:, None]")
+    return tuple(lines)
+
+
+def _results(program: Program, names: Names) -> str:
+    """Outputs with their axes as the op has them, or the states at chunk boundaries."""
+    if program.boundaries:
+        return f"({', '.join(names.of(carry) for carry in program.boundaries)},)"
+    held = {node: names.of(node) for _, node in program.outputs}
+    printer = NodePrinter(names=held, chunk=program.chunk, lead=3, like="")
+    texts = [printer.aligned(node, _wanted(name, node, program)) for name, node in program.outputs]
+    return f"({', '.join(texts)},)"
+
+
+def _wanted(name: str, node: n.Node, program: Program) -> n.Axes:
+    """The axes of the load whose cotangent this is; an output keeps its own."""
+    for kernel in program.kernels:
+        for load in kernel.inputs:
+            if isinstance(load, n.Load) and f"d_{load.name}" == name:
+                return load.axes
+    return node.axes

@@ -1,0 +1,191 @@
+"""The moves of a chunk algebra in plain torch: what a generated file uses is copied into it.
+
+A tile is [B, H, N, axes…] with N chunks; dimensions are counted from the end, so that the same
+text serves inside a scan, where a value is [B, H, axes…]. Sides of a pair: 0 left, 1 right.
+"""
+
+import torch
+
+SEGMENT = 2048
+
+
+def halves(x, width, side, dim):
+    """Rows to the blocks of `width` rows on one side of each pair: [.., pair, row, ..]."""
+    return x.unflatten(dim, (-1, 2, width)).select(dim - 1, side)
+
+
+def place(x, width, side, dim):
+    """The blocks [.., pair, row, ..] at their rows, 0 in the rows of the other side."""
+    zero = torch.zeros_like(x)
+    pair = (zero, x) if side else (x, zero)
+    return torch.stack(pair, dim - 1).flatten(dim - 2, dim)
+
+
+def unpick(x, side, dim):
+    """Totals of one side of each pair among zeros for the other side."""
+    zero = torch.zeros_like(x)
+    return torch.stack((zero, x) if side else (x, zero), dim).flatten(dim - 1, dim)
+
+
+def grow(x, factor, width, side, dim):
+    """The rows, those on one side of each pair multiplied by the factor of the pair."""
+    lead = torch.broadcast_shapes(x.shape[:dim], factor.shape[:dim])
+    grown = x.expand(*lead, *x.shape[dim:]).contiguous(memory_format=torch.contiguous_format)
+    if grown.data_ptr() == x.data_ptr():
+        grown = grown.clone()
+    rows = grown.unflatten(dim, (-1, 2, width)).select(dim - 1, side)
+    rows.mul_(factor.unsqueeze(dim))
+    return grown
+
+
+def blocks(chunk, diagonal, *parts):
+    """The lower triangle [.., C, C] from its diagonal and its levels [.., pair, row, key]."""
+    known = [part.shape[:-3] for part in parts]
+    if diagonal is not None:
+        known.append(diagonal.shape[:-1])
+    first = parts[0] if parts else diagonal
+    whole = first.new_zeros(*torch.broadcast_shapes(*known), chunk, chunk)
+    if diagonal is not None:
+        whole.diagonal(dim1=-2, dim2=-1).copy_(diagonal)
+    for part in parts:
+        level(whole, part.shape[-1]).copy_(part)
+    return whole
+
+
+def level(whole, width):
+    """A view of one level of a pair tile: right rows against left rows, [.., pair, row, key]."""
+    split = whole.unflatten(-1, (-1, 2, width)).unflatten(-4, (-1, 2, width))
+    return split.select(-5, 1).select(-2, 0).diagonal(dim1=-4, dim2=-2).movedim(-1, -3)
+
+
+def pad(x, valid, fill, dim):
+    """`fill` in the rows past the end; nothing to do where every row is a token."""
+    if valid is None:
+        return x
+    mask = valid.reshape(*valid.shape, *(1,) * (-1 - dim))
+    return torch.where(mask, x, torch.full_like(x, fill) if x.shape[2] > 1 else fill)
+
+
+def join(*parts):
+    """The parts one after the other along their last dimension, the others broadcast."""
+    lead = torch.broadcast_shapes(*(part.shape[:-1] for part in parts))
+    return torch.cat([part.expand(*lead, part.shape[-1]) for part in parts], -1)
+
+
+def filled(value, lengths, like, lead):
+    """A number repeated along new axes."""
+    return like.new_full((1,) * lead + lengths, value)
+
+
+def along(chunks, *values, reverse=False):
+    """The values of each chunk in turn, as tuples."""
+    steps = zip(*(value.expand(*value.shape[:2], chunks, *value.shape[3:]).unbind(2)
+                  for value in values), strict=True)
+    return reversed(list(steps)) if reverse else steps
+
+
+def stacked(values, *, reverse=False):
+    """What each chunk gave, as a tile."""
+    return torch.stack(values[::-1] if reverse else values, 2)
+
+
+class Piece:
+    """Some chunks that are worked on together.
+
+    `rows` are their tokens (a slice, or indices with the last token of a sequence repeated where
+    a chunk is not full), `valid` [1, 1, N, C] says which rows are tokens (None: all), and `runs`
+    are (sequences, first chunk, last chunk + 1): states flow within a run.
+    """
+
+    def __init__(self, rows, valid, runs, chunks):
+        self.rows, self.valid, self.runs, self.chunks = rows, valid, runs, chunks
+
+    def tile(self, x, dtype, *, zero=False):
+        """[B, T, H, axes…] to [B, H, N, C, axes…] in the dtype of accumulation."""
+        taken = x[:, self.rows].to(dtype).unflatten(1, (self.chunks, -1))
+        taken = taken.movedim(3, 1).contiguous()
+        return pad(taken, self.valid, 0, 3 - taken.dim()) if zero else taken
+
+    def untile(self, tile, out):
+        """Writes [B, H, N, C, axes…] to its tokens of [B, T, H, axes…], broadcast sides summed."""
+        for dim, of in ((0, 0), (1, 2)):
+            if tile.shape[dim] > out.shape[of]:
+                tile = tile.sum(dim, keepdim=True)
+        tile = tile.movedim(1, 3)
+        tile = tile.expand(*tile.shape[:1], self.chunks, *tile.shape[2:])
+        flat = tile.flatten(1, 2)
+        if self.valid is None:
+            out[:, self.rows] = flat.to(out.dtype)
+        else:
+            kept = self.valid.flatten()
+            out[:, self.rows[kept]] = flat[:, kept].to(out.dtype)
+
+
+def pieces(tokens, chunk, device, cu_seqlens=None):
+    """The pieces of a batch of sequences of the same length, or of packed ones, in order."""
+    if cu_seqlens is not None:
+        return packed_pieces(cu_seqlens.tolist(), chunk, device)
+    found = []
+    for start in range(0, tokens, SEGMENT):
+        stop = min(start + SEGMENT, tokens)
+        chunks = -(-(stop - start) // chunk)
+        rows, valid = slice(start, stop), None
+        if (stop - start) % chunk:
+            row = torch.arange(start, start + chunks * chunk, device=device)
+            valid = (row < stop).view(1, 1, chunks, chunk)
+            rows = row.clamp(max=stop - 1)
+        found.append(Piece(rows, valid, [(slice(None), 0, chunks)], chunks))
+    return found
+
+
+def packed_pieces(bounds, chunk, device):
+    """Chunks of several sequences in one row, none across a boundary."""
+    spans = [
+        (sequence, start, min(start + chunk, stop))
+        for sequence, (first, stop) in enumerate(zip(bounds[:-1], bounds[1:], strict=True))
+        for start in range(first, stop, chunk)
+    ]
+    size = SEGMENT // chunk
+    return [packed_piece(spans[i : i + size], chunk, device) for i in range(0, len(spans), size)]
+
+
+def packed_piece(spans, chunk, device):
+    """One piece of some chunks (sequence, first token, last token + 1)."""
+    starts = torch.tensor([start for _, start, _ in spans], device=device)[:, None]
+    stops = torch.tensor([stop for _, _, stop in spans], device=device)[:, None]
+    rows = starts + torch.arange(chunk, device=device)
+    valid = (rows < stops)[None, None]
+    runs = []
+    for index, (sequence, _, _) in enumerate(spans):
+        if runs and runs[-1][0] == slice(sequence, sequence + 1):
+            runs[-1] = (runs[-1][0], runs[-1][1], index + 1)
+        else:
+            runs.append((slice(sequence, sequence + 1), index, index + 1))
+    return Piece(rows.clamp(max=stops - 1).flatten(), valid, runs, len(spans))
+
+
+def by_runs(scan, piece, states, inputs, sizes=(), *, reverse=False):
+    """A scan within each run of a piece; the states [sequences, H, axes…] are replaced."""
+    if len(piece.runs) == 1 and piece.runs[0][0] == slice(None):
+        return scan(piece.chunks, *inputs, *states, *sizes)
+    kept = [list(state.split(1)) for state in states]
+    found = []
+    for sequences, first, last in reversed(piece.runs) if reverse else piece.runs:
+        own = [x[:, :, first:last] if x.shape[2] > 1 else x for x in inputs]
+        held = (state[sequences.start] for state in kept)
+        stores, after = scan(last - first, *own, *held, *sizes)
+        found.append(stores)
+        for state, value in zip(kept, after, strict=True):
+            state[sequences.start] = value
+    ordered = found[::-1] if reverse else found
+    joined = tuple(torch.cat(parts, 2) for parts in zip(*ordered, strict=True))
+    return joined, tuple(torch.cat(state) for state in kept)
+
+
+def add_reduced(total, tile):
+    """Adds the cotangent [B, H, N, axes…] of a value without tokens [B, H, axes…]."""
+    part = tile.sum(2)
+    for dim in (0, 1):
+        if part.shape[dim] > total.shape[dim]:
+            part = part.sum(dim, keepdim=True)
+    total += part

@@ -1,0 +1,141 @@
+"""The op boundary of a generated file: what never varies of it is copied from here.
+
+`forward_op` and `backward_op` are the file's registered ops over flat lists of tensors: streams
+[B, T, H, axes…], constants [B, H, axes…] and states [sequences, H, axes…].
+"""
+
+import torch
+
+
+def accumulation(tensors):
+    """float64 if an input has it, else float32."""
+    wide = any(x.dtype == torch.float64 for x in tensors)
+    return torch.float64 if wide else torch.float32
+
+
+def run_forward(program, chunk, streams, constants, states, size, outputs, cu_seqlens):
+    """Fills `outputs` piece by piece, and returns the states after the last."""
+    dtype = accumulation(streams)
+    fixed = [x.to(dtype).unsqueeze(2) for x in constants]
+    carried = [x.to(dtype) for x in states]
+    tokens, device = streams[0].shape[1], streams[0].device
+    for piece in pieces(tokens, chunk, device, cu_seqlens):
+        tiles = [piece.tile(x, dtype) for x in streams]
+        made, carried = program(piece, tiles, fixed, carried, size)
+        for tile, out in zip(made, outputs, strict=True):
+            piece.untile(tile, out)
+    return [x.clone() if x is y else x for x, y in zip(carried, states, strict=True)]
+
+
+def run_backward(programs, chunk, streams, constants, states, size, cotangents, finals, cu_seqlens):
+    """Cotangents of streams, of constants (one row a batch row) and of the first states.
+
+    The states at chunk boundaries are found again, in order; then the adjoint goes back over
+    the pieces.
+    """
+    dtype = accumulation(streams)
+    fixed = [x.to(dtype).unsqueeze(2) for x in constants]
+    carried = [x.to(dtype) for x in states]
+    d_states = [x.to(dtype) for x in finals]
+    d_streams = [torch.zeros_like(x, memory_format=torch.contiguous_format) for x in streams]
+    d_constants = [torch.zeros_like(x, dtype=dtype) for x in constants]
+    tokens, device = streams[0].shape[1], streams[0].device
+    find_states, adjoint, of_streams, of_constants = programs
+    seen = []
+    for piece in pieces(tokens, chunk, device, cu_seqlens):
+        tiles = [piece.tile(x, dtype) for x in streams]
+        boundaries, carried = find_states(piece, tiles, fixed, carried, size)
+        seen.append((piece, boundaries))
+    while seen:
+        piece, boundaries = seen.pop()
+        tiles = [piece.tile(x, dtype) for x in streams]
+        tiles += [piece.tile(x, dtype, zero=True) for x in cotangents]
+        made, d_states = adjoint(piece, tiles, fixed, d_states, size, boundaries)
+        for index, tile in zip(of_streams, made[: len(of_streams)], strict=True):
+            piece.untile(tile, d_streams[index])
+        for index, tile in zip(of_constants, made[len(of_streams) :], strict=True):
+            add_reduced(d_constants[index], tile)
+    d_constants = [d.to(x.dtype) for d, x in zip(d_constants, constants, strict=True)]
+    return [*d_streams, *d_constants, *(d.to(x.dtype) for d, x in zip(d_states, states, strict=True))]
+
+
+def folded(info, in_dims, tensors):
+    """Tensors under vmap with the mapped dimension joined to the first one."""
+    rows = []
+    for x, dim in zip(tensors, in_dims, strict=True):
+        mapped = x.expand(info.batch_size, *x.shape) if dim is None else x.movedim(dim, 0)
+        rows.append(mapped.flatten(0, 1))
+    return rows
+
+
+def unfolded(info, values):
+    """The mapped dimension first again, and where it stands."""
+    split = tuple(x.unflatten(0, (info.batch_size, -1)) for x in values)
+    return split, (0,) * len(split)
+
+
+class MixBackward(torch.autograd.Function):
+    """The backward op as a function of its own, so that vmap reaches it."""
+
+    @staticmethod
+    def forward(settings, cu_seqlens, *tensors):
+        return tuple(backward_op(settings, cu_seqlens, tensors))
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.set_materialize_grads(False)
+
+    @staticmethod
+    def backward(ctx, *cotangents):
+        raise RuntimeError("the backward of this mixer has no derivative of its own")
+
+    @staticmethod
+    def vmap(info, in_dims, settings, cu_seqlens, *tensors):
+        if cu_seqlens is not None:
+            raise RuntimeError("packed sequences are one row: they cannot be mapped over")
+        rows = folded(info, in_dims[2:], tensors)
+        return unfolded(info, MixBackward.apply(settings, None, *rows))
+
+
+class Mix(torch.autograd.Function):
+    """The mixer as a differentiable function of streams, constants and states."""
+
+    @staticmethod
+    def forward(settings, cu_seqlens, *tensors):
+        return tuple(forward_op(settings, cu_seqlens, tensors))
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.settings, cu_seqlens, *tensors = inputs
+        ctx.save_for_backward(cu_seqlens, *tensors)
+        ctx.shapes = [(x.shape, x.dtype) for x in output]
+        ctx.set_materialize_grads(False)
+
+    @staticmethod
+    def backward(ctx, *cotangents):
+        cu_seqlens, *tensors = ctx.saved_tensors
+        given = [
+            tensors[0].new_zeros(shape, dtype=dtype) if d is None else d
+            for d, (shape, dtype) in zip(cotangents, ctx.shapes, strict=True)
+        ]
+        if torch.compiler.is_compiling():
+            grads = backward_op(ctx.settings, cu_seqlens, (*tensors, *given))
+        else:
+            grads = MixBackward.apply(ctx.settings, cu_seqlens, *tensors, *given)
+        return None, None, *grads
+
+    @staticmethod
+    def vmap(info, in_dims, settings, cu_seqlens, *tensors):
+        if cu_seqlens is not None:
+            raise RuntimeError("packed sequences are one row: they cannot be mapped over")
+        rows = folded(info, in_dims[2:], tensors)
+        return unfolded(info, Mix.apply(settings, None, *rows))
+
+
+def per_head(x, heads, dim):
+    """A value with one row for each head along `dim`: groups serve consecutive heads."""
+    if x.shape[dim] in (1, heads):
+        return x
+    if heads % x.shape[dim]:
+        raise ValueError(f"{heads} heads cannot share {x.shape[dim]} groups")
+    return x.repeat_interleave(heads // x.shape[dim], dim)
