@@ -3,6 +3,29 @@
 from mixerc.diagnostics.diagnostic import Diagnostic, Related
 from mixerc.diagnostics.span import Span
 
+# Signs that other languages, or papers, use for what the language writes otherwise.
+WRITTEN_OTHERWISE = {
+    ".": "a number has a digit before its point, as in `0.5`; names have none",
+    "&": "write `and`",
+    "!": "write `not`, or `!=` for unequal",
+    "~": "write `not`",
+    ":": "lines have no colon; a value is given with `=`",
+    ";": "one statement a line, without a `;`",
+    "{": "brackets are `(` and `[`",
+    "}": "brackets are `(` and `[`",
+    "·": "write `*` for a product, `@` for a contraction",
+    "×": "write `*`",
+    "−": "write `-`",
+    "≤": "write `<=`",
+    "≥": "write `>=`",
+    "≠": "write `!=`",
+    "²": "write `^2`",
+    "√": "write `sqrt(…)`",
+    "∞": "leave the range out",
+    "“": 'write `"`',
+    "”": 'write `"`',
+}
+
 
 def number_out_of_range(span: Span, text: str) -> Diagnostic:
     """A number is larger, smaller or longer than any computation can hold."""
@@ -21,7 +44,8 @@ def nesting_too_deep(span: Span, limit: int) -> Diagnostic:
         slug="nesting-too-deep",
         message=f"more than {limit} operations stand within each other",
         span=span,
-        helps=("give parts of it names, each on a line of its own",),
+        label="the innermost stands here",
+        helps=("give parts of the expression names, each on a line of its own",),
     )
 
 
@@ -40,7 +64,115 @@ def table_axis(span: Span) -> Diagnostic:
     """`input layout[t - 1]`: a table has a place for each time or block of times."""
     return Diagnostic(
         slug="table-axis",
-        message="a table is declared over axes, `t`, `s`, `t // B` or `s // B`",
+        message="a declaration lists axes, or for a table `t`, `s`, `t // B`, `s // B`",
         span=span,
         label="none of these",
+    )
+
+
+def missing_close(span: Span, opening: str, closing: str, found: str) -> Diagnostic:
+    """A bracket is still open where the statement is over."""
+    return Diagnostic(
+        slug="missing-close",
+        message=f"the bracket `{opening}` is never closed",
+        span=span,
+        label="opened here",
+        notes=(f"{found} cannot stand in a bracket",),
+        helps=(f"write the missing `{closing}`",),
+    )
+
+
+def unmatched_close(span: Span, closing: str) -> Diagnostic:
+    """A bracket closes that was never opened."""
+    return Diagnostic(
+        slug="unmatched-close",
+        message=f"the bracket `{closing}` closes none",
+        span=span,
+        label="no bracket is open here",
+    )
+
+
+def mismatched_close(span: Span, closing: str, opener: Span, expected: str) -> Diagnostic:
+    """A bracket is closed by one of the other kind."""
+    return Diagnostic(
+        slug="mismatched-close",
+        message=f"the bracket `{closing}` closes one of the other kind",
+        span=span,
+        label=f"should be `{expected}`",
+        related=(Related(span=opener, label="opened here"),),
+    )
+
+
+def keyword_as_name(span: Span, word: str) -> Diagnostic:
+    """A word with a meaning of its own stands where a name must stand."""
+    return Diagnostic(
+        slug="keyword-as-name",
+        message=f"`{word}` is a keyword and cannot be a name",
+        span=span,
+        label="choose another name",
+    )
+
+
+def indented_line(span: Span) -> Diagnostic:
+    """A line is indented that belongs to no branch and continues no line."""
+    return Diagnostic(
+        slug="indented-line",
+        message="this line is indented, but stands in no branch",
+        span=span,
+        label="should begin at the left, or where its neighbours in a branch do",
+        helps=("a line that continues the one above begins with an operator",),
+    )
+
+
+def two_statements(span: Span, found: str) -> Diagnostic:
+    """The line could end here, and goes on with another value or statement."""
+    return Diagnostic(
+        slug="two-statements",
+        message=f"{found} follows what is already complete",
+        span=span,
+        label="neither joined to what is before nor on a line of its own",
+        helps=(
+            "one statement a line; between two values stands an operator, such as `*`",
+            "a condition that chooses is written `where(condition, then, else)`",
+        ),
+    )
+
+
+def unclosed_string(span: Span) -> Diagnostic:
+    """A citation has no closing quote on its line."""
+    return Diagnostic(
+        slug="unclosed-string",
+        message='the citation has no closing `"` on its line',
+        span=span,
+        helps=("a citation may have several lines, each in quotes of its own",),
+    )
+
+
+def non_ascii_name(span: Span, word: str) -> Diagnostic:
+    """A name has a letter outside ASCII."""
+    return Diagnostic(
+        slug="non-ascii-name",
+        message=f"the name `{word}` has a letter outside ASCII",
+        span=span,
+        helps=("spell it out, as in `beta`",),
+    )
+
+
+def unknown_character(span: Span, character: str) -> Diagnostic:
+    """A character that no part of the language uses."""
+    shown = f"`{character}`" if character.isprintable() else f"U+{ord(character):04X}"
+    return Diagnostic(
+        slug="unknown-character",
+        message=f"the character {shown} is not in the language",
+        span=span,
+        helps=(WRITTEN_OTHERWISE[character],) if character in WRITTEN_OTHERWISE else (),
+    )
+
+
+def unexpected(span: Span, found: str) -> Diagnostic:
+    """Anything else that cannot stand where it stands."""
+    return Diagnostic(
+        slug="unexpected",
+        message=f"{found} cannot stand here",
+        span=span,
     )

@@ -77,7 +77,7 @@ class Place:
     given: frozenset[str] = frozenset()
     target: Sort | None = None
     joins: Axis | None = None
-    bound: Mapping[str, Expr] = MappingProxyType({})
+    bound: Mapping[str, Expr] = field(default_factory=dict)
     folded: frozenset[Axis] = frozenset()
 
 

@@ -76,11 +76,14 @@ class _ChunkState:
         """One readout: what the chunk's own tokens wrote, and what the carried state holds."""
         b, groups = self.b, self.groups
         query = b.spread(lower_product(b, readout.query), (n.ROW,))
-        along = groups.keys or groups.scalar
+        along = groups.keys
         start = query if along is None or readout.before else b("mul", query, along.value(b))
         rows = grown(b, start, along, self.chunk, "right").levels
         terms = [self._within(write, readout, query, rows) for write in self.state.writes]
-        held = b.contract(rows[-1], self.carry, self.state.key_axes)
+        outer = rows[-1]
+        if groups.scalar is not None:
+            outer = b("mul", outer, self._scalar_prefixes(groups.scalar, readout)[-1])
+        held = b.contract(outer, self.carry, self.state.key_axes)
         if groups.values is not None:
             held = b("mul", self._value_prefix(readout)[-1], held)
         return b.add_all([*terms, held])
@@ -92,9 +95,10 @@ class _ChunkState:
         for decay in (groups.keys, groups.values, groups.scalar):
             if decay is not None:
                 kept = b("mul", kept, decay.whole(b, self.chunk))
-        along = groups.keys or groups.scalar
         for write in self.state.writes:
-            key = grown(b, self._key(write), along, self.chunk, "left").whole
+            key = grown(b, self._key(write), groups.keys, self.chunk, "left").whole
+            if groups.scalar is not None:
+                key = b("mul", key, self._scalar_suffixes(groups.scalar)[-1])
             value = grown(b, self._value(write), groups.values, self.chunk, "left").whole
             kept = b("add", kept, b.contract(key, value, (n.ROW,)))
         return kept
@@ -143,13 +147,21 @@ class _ChunkState:
 
     def _pairwise(self, decay: Decay, readout: Readout) -> n.Node:
         """The product of a scalar decay over s < j <= t (or < t) for every pair of the chunk."""
-        b = self.b
-        one = b.spread(b.node(1), (n.ROW,))
-        start = one if readout.before else decay.value(b)
-        prefixes = grown(b, start, decay, self.chunk, "right").levels
-        suffixes = grown(b, one, decay, self.chunk, "left").levels
+        prefixes = self._scalar_prefixes(decay, readout)
+        suffixes = self._scalar_suffixes(decay)
         parts = tuple((w, self._level(prefixes, suffixes, w)) for w in widths(self.chunk))
-        return b.blocks(None if readout.before else one, parts)
+        one = self.b.spread(self.b.node(1), (n.ROW,))
+        return self.b.blocks(None if readout.before else one, parts)
+
+    def _scalar_prefixes(self, decay: Decay, readout: Readout) -> tuple[n.Node, ...]:
+        """A scalar decay multiplies rows once, so its products grow by themselves."""
+        one = self.b.spread(self.b.node(1), (n.ROW,))
+        start = one if readout.before else decay.value(self.b)
+        return grown(self.b, start, decay, self.chunk, "right").levels
+
+    def _scalar_suffixes(self, decay: Decay) -> tuple[n.Node, ...]:
+        one = self.b.spread(self.b.node(1), (n.ROW,))
+        return grown(self.b, one, decay, self.chunk, "left").levels
 
     def _level(self, rows: tuple[n.Node, ...], keys: tuple[n.Node, ...], width: int) -> n.Node:
         """Scores of right rows against left rows of each pair of blocks of `width` rows."""

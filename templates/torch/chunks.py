@@ -6,7 +6,7 @@ text serves inside a scan, where a value is [B, H, axes…]. Sides of a pair: 0 
 
 import torch
 
-SEGMENT = 2048
+SEGMENT = 1024
 
 
 def halves(x, width, side, dim):

@@ -45,45 +45,43 @@ class Forward:
     after: tuple[Statement, ...]
 
 
-def forward_of(mixer: Mixer, logarithms: frozenset[str]) -> Forward:
+def forward_of(mixer: Mixer, logarithms: frozenset[str], sizes: tuple[str, ...]) -> Forward:
     """The forward of a layer; the core inputs in `logarithms` are passed as `log_NAME`.
 
     An input whose logarithm cannot be written (see `logarithm`) is passed as it is.
     """
-    logs = {
-        line.name: log
-        for line in mixer.lines
-        if isinstance(line, Value) and line.name in logarithms and line.name in mixer.core.inputs
-        for log in [logarithm(line.expr)]
-        if log is not None
-    }
-    outside = frozenset(mixer.core.inputs) - logs.keys()
-    needed = _needed(mixer, outside, frozenset(logs))
+    logs = _logarithms(mixer, logarithms)
+    needed = _needed(mixer, frozenset(mixer.core.inputs) - logs.keys(), frozenset(logs))
     values: dict[str, Text] = {"x": Text(text="x", dims=(BATCH, TIME, "d_model"))}
     before: list[Statement] = []
     for line in mixer.lines:
         match line:
             case Input() | Param():
                 values[line.name] = _given(line)
+            case Value(name=name) if name in logs:
+                before += _log_line(replace(line, expr=logs[name]), values, read=name in needed)
             case Value(name=name):
-                if name in logs:
-                    before += _line(replace(line, expr=logs[name]), values, log=True)
-                    values[name] = replace(values[f"log_{name}"], text=identifier(name))
-                    if name in needed:
-                        text = f"{identifier(name)} = torch.exp(log_{name})"
-                        before.append(Statement(text=text, span=line.span))
-                elif name in needed:
-                    before += _line(line, values, log=False)
+                before += _line(line, values) if name in needed else ()
             case _:
                 assert_never(line)
     arguments = tuple(
-        f"log_{name}=log_{name}"
-        if name in logs
-        else f"{identifier(name)}={_whole_text(values[name])}"
+        f"log_{name}=log_{name}" if name in logs else f"{identifier(name)}={_entire(values[name])}"
         for name in mixer.core.inputs
     )
-    after = _output(mixer, values)
-    return Forward(before=tuple(before), arguments=arguments, after=tuple(after))
+    given = tuple(f"{identifier(size)}={identifier(size)}" for size in sizes)
+    after = tuple(_output(mixer, values))
+    return Forward(before=tuple(before), arguments=(*arguments, *given), after=after)
+
+
+def _logarithms(mixer: Mixer, wanted: frozenset[str]) -> dict[str, Expr]:
+    """The logarithms that can be written, of the lines that the core reads."""
+    logs = {}
+    for line in mixer.lines:
+        if isinstance(line, Value) and line.name in wanted.intersection(mixer.core.inputs):
+            log = logarithm(line.expr)
+            if log is not None:
+                logs[line.name] = log
+    return logs
 
 
 def _needed(mixer: Mixer, outside: frozenset[str], logs: frozenset[str]) -> frozenset[str]:
@@ -117,23 +115,36 @@ def _given(line: Input | Param) -> Text:
     return Text(text=name, dims=dims, is_complex=is_complex)
 
 
-def _whole_text(value: Text) -> str:
+def _entire(value: Text) -> str:
     """What is passed to the core: tables entire."""
-    return value.text.partition("[")[0] if value.text.endswith(":T]") else value.text
+    return value.text.partition("[")[0] if "[" in value.text else value.text
 
 
-def _line(line: Value, values: dict[str, Text], *, log: bool) -> Iterator[Statement]:
+def _line(line: Value, values: dict[str, Text]) -> Iterator[Statement]:
     """The statements of a line: shifts that it is the first to read, then the value."""
     yield from _shifts(line.expr, values, line.span)
-    name = f"log_{line.name}" if log else line.name
-    value = _settled(printed(line.expr, _scope(line.name, line.expr, values, log)), line.sort)
-    yield Statement(text=f"{identifier(name)} = {value.text}", span=line.span)
-    values[name] = replace(value, text=identifier(name), is_complex=line.sort.kind is Kind.COMPLEX)
+    value = _settled(printed(line.expr, _scope(line.name, line.expr, values)), line.sort)
+    yield Statement(text=f"{identifier(line.name)} = {value.text}", span=line.span)
+    values[line.name] = replace(
+        value, text=identifier(line.name), is_complex=line.sort.kind is Kind.COMPLEX
+    )
 
 
-def _scope(line: str, expr: Expr, values: dict[str, Text], wide: bool) -> Scope:
+def _log_line(line: Value, values: dict[str, Text], *, read: bool) -> Iterator[Statement]:
+    """The statements of a line that is computed as its logarithm; the value too if it is read."""
+    yield from _shifts(line.expr, values, line.span)
+    scope = replace(_scope(line.name, line.expr, values), wide=True)
+    value = _settled(printed(line.expr, scope), line.sort)
+    yield Statement(text=f"log_{line.name} = {value.text}", span=line.span)
+    values[line.name] = replace(value, text=identifier(line.name))
+    if read:
+        text = f"{identifier(line.name)} = torch.exp(log_{line.name})"
+        yield Statement(text=text, span=line.span)
+
+
+def _scope(line: str, expr: Expr, values: dict[str, Text]) -> Scope:
     names = {id(step): name for step, name in named_steps(line, expr)}
-    return Scope(values=values, step=printed_step, names=names, wide=wide)
+    return Scope(values=values, step=printed_step, names=names)
 
 
 def _settled(value: Text, sort: Sort) -> Text:
@@ -164,5 +175,5 @@ def _output(mixer: Mixer, values: dict[str, Text]) -> Iterator[Statement]:
         text="o", dims=(BATCH, TIME, *own_dims(sort)), is_complex=sort.kind is Kind.COMPLEX
     )
     yield from _shifts(mixer.y, values, mixer.y.span)
-    value = _settled(printed(mixer.y, _scope("y", mixer.y, values, wide=False)), _D_MODEL)
+    value = _settled(printed(mixer.y, _scope("y", mixer.y, values)), _D_MODEL)
     yield Statement(text=f"y = {value.text}", span=mixer.y.span)

@@ -50,14 +50,17 @@ class LayerView:
     representation: str
 
 
-def layer_text(mixer: Mixer, logarithms: frozenset[str] = frozenset()) -> str:
+def layer_text(
+    mixer: Mixer, logarithms: frozenset[str] = frozenset(), sizes: tuple[str, ...] = ()
+) -> str:
     """The class Layer of a mixer that has a y.
 
-    It calls `mix(*, NAME=…, state=, mode=, chunk=, cu_seqlens=)` with the core's inputs by name;
-    those in `logarithms` come as `log_NAME` where their logarithm can be written exactly.
+    It calls `mix(*, NAME=…, SIZE=…, state=, mode=, chunk=, cu_seqlens=)` with the core's inputs
+    by name and the given sizes; the inputs in `logarithms` come as `log_NAME` where their
+    logarithm can be written exactly.
     """
     template = _ENVIRONMENT.from_string(resources.read("templates", "torch", "layer.py.j2"))
-    return template.render(view=layer_view(mixer, logarithms))
+    return template.render(view=layer_view(mixer, logarithms, sizes))
 
 
 def helpers_text(text: str) -> str:
@@ -67,9 +70,9 @@ def helpers_text(text: str) -> str:
     return "\n\n".join(part for part in (state, steps) if part)
 
 
-def layer_view(mixer: Mixer, logarithms: frozenset[str]) -> LayerView:
+def layer_view(mixer: Mixer, logarithms: frozenset[str], sizes: tuple[str, ...]) -> LayerView:
     """Everything that the template prints."""
-    forward, weights = forward_of(mixer, logarithms), weights_of(mixer)
+    forward, weights = forward_of(mixer, logarithms, sizes), weights_of(mixer)
     first = "first.setdefault(" in _joined_text(forward)
     inputs = tuple(identifier(line.name) for line in mixer.lines if isinstance(line, Input))
     extra = (*inputs, *(("first=None",) if first else ()))

@@ -1,0 +1,84 @@
+"""The pipeline, one function an arrow:
+
+Source -parse-> syntax.Spec -resolve-> syntax.Spec -check-> ir.Mixer -classify-> algebra.Algebra
+       -plan-> plan.Plan -emit-> artifact.GeneratedModule -load-> module
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from mixerc import resources
+from mixerc.algebra.classify import Algebra
+from mixerc.algebra.classify import classify as classify
+from mixerc.algebra.linear import Linear
+from mixerc.artifact import GeneratedModule
+from mixerc.frontend import syntax
+from mixerc.frontend.check import check as check_spec
+from mixerc.frontend.parser import parse as parse
+from mixerc.frontend.resolve import resolve as resolve
+from mixerc.ir.mixer import Mixer, Stack
+from mixerc.plan.plan import CHUNK, Plan, make_plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A spec's text, the name to show for it, and the folder where its neighbours stand."""
+
+    text: str
+    file: str
+    folder: Path | None
+
+
+def read_source(spec: str | Path) -> Source:
+    """A spec from a file, or from text if it has more than one line."""
+    if isinstance(spec, str) and "\n" in spec:
+        return Source(text=spec, file="<text>", folder=None)
+    path = Path(spec)
+    if not path.exists() and path.suffix in ("", ".mix") and path.name == str(path):
+        return shipped(path.stem)
+    return Source(text=path.read_text(encoding="utf-8"), file=str(spec), folder=path.parent)
+
+
+def shipped(name: str) -> Source:
+    """A spec that comes with the compiler, by its name."""
+    text = resources.read("specs", f"{name}.mix")
+    return Source(text=text, file=f"{name}.mix", folder=None)
+
+
+def front(source: Source) -> Mixer | Stack:
+    """Text to a checked mixer or stack; raises SpecError with everything that is wrong."""
+    return check_spec(resolve(parse(source.text, source.file), neighbours(source.folder)))
+
+
+def neighbours(folder: Path | None) -> Callable[[str], syntax.Spec | None]:
+    """Finds a mixer that a stack uses: beside the stack, or among the shipped specs."""
+
+    def load(name: str) -> syntax.Spec | None:
+        beside = folder / f"{name}.mix" if folder is not None else None
+        if beside is not None and beside.is_file():
+            return parse(beside.read_text(encoding="utf-8"), str(beside))
+        try:
+            return parse(resources.read("specs", f"{name}.mix"), f"{name}.mix")
+        except (FileNotFoundError, ValueError):
+            return None
+
+    return load
+
+
+def plan(linear: Linear, *, chunk: int | None, logarithms: frozenset[str]) -> Plan:
+    """The kernels of a linear mixer as data; `chunk` is a power of two."""
+    return make_plan(linear, chunk=chunk or CHUNK, logarithms=logarithms)
+
+
+__all__ = [
+    "Algebra",
+    "GeneratedModule",
+    "Source",
+    "classify",
+    "front",
+    "parse",
+    "plan",
+    "read_source",
+    "resolve",
+]

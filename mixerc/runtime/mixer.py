@@ -1,0 +1,158 @@
+"""A compiled mixer: the function over the core's inputs, and the layer."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from mixerc.runtime.load import load_module
+
+
+class ModeError(ValueError):
+    """A mode that the mixer's algebra, or this version, does not give; the text says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoreSignature:
+    """What the core takes: names of streams and of parameters, decays that may be logarithms."""
+
+    streams: tuple[str, ...]
+    params: tuple[str, ...]
+    decays: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backing:
+    """How a compiled mixer gets what it does not hold: made on first use, by the compiler.
+
+    `emitted(chunk, logarithms)` is the path of a generated file; `reference(inputs, state)` runs
+    the equations; `modes` maps each mode to "" or to the reason why it does not exist.
+    """
+
+    emitted: Callable[[int | None, frozenset[str]], Path]
+    layer_logarithms: frozenset[str]
+    reference: Callable[[Mapping[str, Any], Mapping[str, Any] | None], tuple[Any, Any]]
+    modes: Mapping[str, str]
+    explain: Callable[[], str]
+    check_ranges: Callable[[Mapping[str, Any]], None]
+
+
+class CompiledMixer:
+    """`o, state = mixer(q=q, k=k, v=v, …)` with streams [B, T, H, axes…].
+
+    The inputs are the names that the core reads; a decay `a` may come as its logarithm `log_a`.
+    `mode` is "parallel" (chunks), "recurrent" (token by token, the same function) or
+    "reference" (float64, slow, the meaning). `state` is what an earlier call returned.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        text: str,
+        sizes: Mapping[str, float],
+        signature: CoreSignature,
+        backing: Backing,
+    ) -> None:
+        self.name = name
+        self.text = text
+        self.sizes = dict(sizes)
+        self.signature = signature
+        self._backing = backing
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """Names of the inputs that change from token to token."""
+        return self.signature.streams
+
+    @property
+    def params(self) -> tuple[str, ...]:
+        """Names of the inputs that do not."""
+        return self.signature.params
+
+    @property
+    def modes(self) -> dict[str, str]:
+        """Every mode: "legal", or why it does not exist."""
+        return {name: reason or "legal" for name, reason in self._backing.modes.items()}
+
+    def explain(self) -> str:
+        """The class, the modes and why, what is kept, what it costs."""
+        return self._backing.explain()
+
+    @cached_property
+    def module(self) -> ModuleType:
+        """The generated module that holds the layer."""
+        self._require("parallel")
+        return load_module(self._backing.emitted(None, self._backing.layer_logarithms))
+
+    @property
+    def source(self) -> str:
+        """The text of the generated file."""
+        return Path(str(self.module.__file__)).read_text(encoding="utf-8")
+
+    @property
+    def Layer(self) -> Any:  # noqa: N802 - a class
+        """The nn.Module: `Layer(d_model=512, heads=8)`."""
+        layer = getattr(self.module, "Layer", None)
+        if layer is None:
+            raise ModeError(f"{self.name} has no layer: its spec has no `y`")
+        return layer
+
+    def __call__(
+        self,
+        *,
+        state: Mapping[str, Any] | None = None,
+        mode: str = "parallel",
+        chunk: int | None = None,
+        cu_seqlens: Any = None,
+        check: bool = False,
+        **inputs: Any,
+    ) -> tuple[Any, Any]:
+        """Output [B, T, H, axes…] and the state after the last token."""
+        self._require(mode)
+        logarithms = self._logarithms(inputs)
+        if check:
+            self._backing.check_ranges(inputs)
+        if mode == "reference":
+            return self._reference(inputs, state, cu_seqlens)
+        module = load_module(self._backing.emitted(chunk, logarithms))
+        result: tuple[Any, Any] = module.mix(
+            **inputs, **self._sizes(module), state=state, mode=mode, cu_seqlens=cu_seqlens
+        )
+        return result
+
+    def _sizes(self, module: ModuleType) -> dict[str, float]:
+        """The sizes given at compile time that the file wants to be told."""
+        return {name: self.sizes[name] for name in module.GIVEN if name in self.sizes}
+
+    def _reference(
+        self, inputs: Mapping[str, Any], state: Mapping[str, Any] | None, cu_seqlens: Any
+    ) -> tuple[Any, Any]:
+        if cu_seqlens is not None:
+            raise ModeError("the reference runs one sequence after another: split them first")
+        return self._backing.reference(inputs, state)
+
+    def _require(self, mode: str) -> None:
+        if mode not in self._backing.modes:
+            known = ", ".join(self._backing.modes)
+            raise ModeError(f"{self.name} has no mode {mode!r}; there are {known}")
+        reason = self._backing.modes[mode]
+        if reason:
+            raise ModeError(f"{self.name} has no {mode} mode: {reason}")
+
+    def _logarithms(self, inputs: Mapping[str, Any]) -> frozenset[str]:
+        """Which decays come as logarithms; complains of inputs that are missing or unknown."""
+        wanted = (*self.streams, *self.params)
+        logarithms = frozenset(d for d in self.signature.decays if f"log_{d}" in inputs)
+        names = {f"log_{name}" if name in logarithms else name for name in wanted}
+        for name in inputs:
+            if name not in names:
+                raise TypeError(f"{self.name} takes {', '.join(wanted)}; not {name!r}")
+        missing = [name for name in wanted if name not in inputs and name not in logarithms]
+        if missing:
+            raise TypeError(f"{self.name} also needs {', '.join(missing)}")
+        return logarithms
+
+    def __repr__(self) -> str:
+        return f"<mixer {self.name}({', '.join(self.streams + self.params)})>"
