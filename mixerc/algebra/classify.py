@@ -7,7 +7,7 @@ from mixerc.algebra.recurrence import linear_recurrence, substituted
 from mixerc.algebra.sums import linear_sum
 from mixerc.algebra.terms import ATTENTION, NotLinear
 from mixerc.diagnostics.span import NOWHERE, Span
-from mixerc.ir.expr import Expr, Fold, Norm, Position, Size
+from mixerc.ir.expr import Expr, Norm, Position, Size
 from mixerc.ir.mixer import Input, Mixer, Param, Value
 from mixerc.ir.sorts import Kind
 from mixerc.ir.walk import core_expressions, map_core, walk
@@ -92,7 +92,7 @@ def _refuse_unsupported(mixer: Mixer) -> None:
             match e:
                 case Size(name="T"):
                     raise NotLinear("the core reads the length `T`", e.span)
-                case Norm() | Fold():
+                case Norm():
                     raise NotLinear("the core has a step of a layer", e.span)
                 case Position():
                     raise NotLinear("the core reads the position of a token", e.span)

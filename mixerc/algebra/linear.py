@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from mixerc.algebra.terms import Factor
-from mixerc.ir.expr import Expr
+from mixerc.ir.expr import Expr, Read
 from mixerc.ir.sorts import Axis
 
 Product: TypeAlias = tuple[Factor, ...]
@@ -66,3 +66,9 @@ def transition(state: LinearState) -> str:
     if not axes:
         return "scalar"
     return f"diagonal along {', '.join(a for a in state.axes if a in axes)}"
+
+
+def decay_names(linear: Linear) -> tuple[str, ...]:
+    """Decays that are inputs of the core by themselves: these may be given as logarithms."""
+    reads = (decay for state in linear.states for decay in state.decays)
+    return tuple(dict.fromkeys(decay.name for decay in reads if isinstance(decay, Read)))

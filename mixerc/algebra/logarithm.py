@@ -57,7 +57,11 @@ def _of_complement(expr: Expr) -> Expr | None:
 def _scaled(factor: Expr, logarithm_of_base: Expr | None) -> Expr | None:
     if logarithm_of_base is None or factor.sort.kind is Kind.COMPLEX:
         return None
-    return _apply("mul", factor, logarithm_of_base)
+    match factor:
+        case Apply(primitive="div", operands=(Number(value=one), divisor)) if one == 1:
+            return _apply("div", logarithm_of_base, divisor)
+        case _:
+            return _apply("mul", factor, logarithm_of_base)
 
 
 def _joined(primitive: str, left: Expr, right: Expr) -> Expr | None:
@@ -68,9 +72,8 @@ def _joined(primitive: str, left: Expr, right: Expr) -> Expr | None:
 def _apply(primitive: str, *operands: Expr) -> Apply:
     """A real primitive applied, with the sort that its operands give."""
     axes = tuple(dict.fromkeys(axis for operand in operands for axis in operand.sort.axes))
-    heads = next(
-        (x.sort.heads for x in operands if not x.sort.heads.shared), operands[0].sort.heads
-    )
+    copies = [operand.sort.heads for operand in operands if not operand.sort.heads.shared]
+    heads = EACH if EACH in copies else next(iter(copies), SHARED)
     times = frozenset[str]().union(*(operand.sort.times for operand in operands))
     sort = Sort(axes=axes, heads=heads, times=times)
     return Apply(sort=sort, span=operands[0].span, primitive=primitive, operands=operands)

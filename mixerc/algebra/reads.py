@@ -7,7 +7,7 @@ a contraction is distributed over sums, and factors without the summed axis move
 from dataclasses import dataclass, field, replace
 
 from mixerc.algebra.linear import Readout
-from mixerc.algebra.terms import ELEMENTWISE, Factor, NotLinear, apply, factors, number, product, reads_state
+from mixerc.algebra.terms import ELEMENTWISE, SEVERAL, Factor, NotLinear, apply, factors, number, product, reads_state
 from mixerc.ir.expr import Apply, Contract, Expr, Read, Reduce
 from mixerc.ir.show import show_expr
 from mixerc.ir.sorts import Axis, Sort, Time
@@ -51,7 +51,9 @@ class Reads:
             outside = [f for f in term if axis not in f.sort.axes]
             held = [f for f in inside if reads_state(f, self.states)]
             if any(reads_state(f, self.states) for f in outside) or len(held) > 1:
-                raise NotLinear(f"`{show_expr(expr)}` multiplies two reads", expr.span)
+                raise NotLinear(
+                    f"`{show_expr(expr)}` multiplies two reads of states", expr.span, SEVERAL
+                )
             local = [f for f in inside if f not in held]
             summed = self._readout(held[0], local, axis) if held else contracted(local, axis)
             total = apply("add", total, apply("mul", product(outside), summed))

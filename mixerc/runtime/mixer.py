@@ -1,11 +1,11 @@
 """A compiled mixer: the function over the core's inputs, and the layer."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Protocol
 
 from mixerc.runtime.load import load_module
 
@@ -23,20 +23,25 @@ class CoreSignature:
     decays: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Backing:
-    """How a compiled mixer gets what it does not hold: made on first use, by the compiler.
+class Backing(Protocol):
+    """How a compiled mixer gets what it does not hold: made on first use, by the compiler."""
 
-    `emitted(chunk, logarithms)` is the path of a generated file; `reference(inputs, state)` runs
-    the equations; `modes` maps each mode to "" or to the reason why it does not exist.
-    """
+    def emitted(self, chunk: int | None, logarithms: frozenset[str]) -> Path:
+        """A generated file for this chunk length, with these decays given as logarithms."""
 
-    emitted: Callable[[int | None, frozenset[str]], Path]
-    layer_logarithms: frozenset[str]
-    reference: Callable[[Mapping[str, Any], Mapping[str, Any] | None], tuple[Any, Any]]
-    modes: Mapping[str, str]
-    explain: Callable[[], str]
-    check_ranges: Callable[[Mapping[str, Any]], None]
+    def layer_file(self) -> Path:
+        """The generated file that holds the layer."""
+
+    def reference(
+        self, inputs: Mapping[str, Any], state: Mapping[str, Any] | None
+    ) -> tuple[Any, Any]:
+        """The equations themselves."""
+
+    def explain(self) -> str:
+        """What `mixerc explain` prints."""
+
+    def check_inputs(self, inputs: Mapping[str, Any]) -> None:
+        """Raises ValueError for a value outside its range."""
 
 
 class CompiledMixer:
@@ -50,15 +55,15 @@ class CompiledMixer:
     def __init__(
         self,
         name: str,
-        text: str,
         sizes: Mapping[str, float],
         signature: CoreSignature,
+        modes: Mapping[str, str],
         backing: Backing,
     ) -> None:
         self.name = name
-        self.text = text
         self.sizes = dict(sizes)
         self.signature = signature
+        self._modes = dict(modes)
         self._backing = backing
 
     @property
@@ -74,7 +79,7 @@ class CompiledMixer:
     @property
     def modes(self) -> dict[str, str]:
         """Every mode: "legal", or why it does not exist."""
-        return {name: reason or "legal" for name, reason in self._backing.modes.items()}
+        return {name: reason or "legal" for name, reason in self._modes.items()}
 
     def explain(self) -> str:
         """The class, the modes and why, what is kept, what it costs."""
@@ -84,7 +89,7 @@ class CompiledMixer:
     def module(self) -> ModuleType:
         """The generated module that holds the layer."""
         self._require("parallel")
-        return load_module(self._backing.emitted(None, self._backing.layer_logarithms))
+        return load_module(self._backing.layer_file())
 
     @property
     def source(self) -> str:
@@ -113,7 +118,7 @@ class CompiledMixer:
         self._require(mode)
         logarithms = self._logarithms(inputs)
         if check:
-            self._backing.check_ranges(inputs)
+            self._backing.check_inputs(inputs)
         if mode == "reference":
             return self._reference(inputs, state, cu_seqlens)
         module = load_module(self._backing.emitted(chunk, logarithms))
@@ -134,10 +139,10 @@ class CompiledMixer:
         return self._backing.reference(inputs, state)
 
     def _require(self, mode: str) -> None:
-        if mode not in self._backing.modes:
-            known = ", ".join(self._backing.modes)
+        if mode not in self._modes:
+            known = ", ".join(self._modes)
             raise ModeError(f"{self.name} has no mode {mode!r}; there are {known}")
-        reason = self._backing.modes[mode]
+        reason = self._modes[mode]
         if reason:
             raise ModeError(f"{self.name} has no {mode} mode: {reason}")
 

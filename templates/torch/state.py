@@ -12,14 +12,15 @@ class State(dict):
         return sum(value.numel() * value.element_size() for value in self.values())
 
     def to(self, *args, **kwargs):
-        """The state on another device; a dtype goes to floating-point tensors alone."""
-        kept = {key: value.to(*args, **kwargs) for key, value in self.items()}
-        return State(
-            {
-                key: value if self[key].is_floating_point() else value.to(self[key].dtype)
-                for key, value in kept.items()
-            }
-        )
+        """The state on another device; a dtype goes to real floating-point tensors alone."""
+
+        def moved(value):
+            if value.is_floating_point():
+                return value.to(*args, **kwargs)
+            place = torch.empty((), device=value.device).to(*args, **kwargs).device
+            return value.to(place)
+
+        return State({key: moved(value) for key, value in self.items()})
 
     def clone(self):
         """A copy that shares no memory."""

@@ -1,11 +1,13 @@
 """The core of a generated file as a view: programs, sizes, layouts, and the signature of `mix`."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mixerc.backends.torch.identifiers import identifier
 from mixerc.backends.torch.kernels import sizes_of
 from mixerc.backends.torch.printer import number_text
 from mixerc.backends.torch.programs import Inputs, ProgramView, program_view
+from mixerc.algebra.linear import Linear, decay_names
 from mixerc.ir.expr import Number
 from mixerc.ir.mixer import Input, Mixer, Param, Value
 from mixerc.ir.sorts import Sort
@@ -18,7 +20,13 @@ from mixerc.plan.plan import Plan, loads
 class CoreView:
     """Every slot of core.py.j2; `kernels` is the text of the programs."""
 
+    name: str
+    sizes: str
     chunk: int
+    given: str
+    streams: str
+    params: str
+    decays: str
     library: str
     kernels: str
     lengths: str
@@ -41,6 +49,7 @@ class CoreInput:
 
     load: n.Load
     sort: Sort
+    logarithm: bool = False
 
     @property
     def name(self) -> str:
@@ -56,9 +65,10 @@ class CoreInput:
 class Core:
     """Reads off a mixer and its plan what the core's text needs."""
 
-    def __init__(self, mixer: Mixer, plan: Plan) -> None:
+    def __init__(self, mixer: Mixer, linear: Linear, plan: Plan) -> None:
         self.mixer = mixer
         self.plan = plan
+        self.decays = decay_names(linear)
         self.inputs = _core_inputs(mixer, plan)
         self.streams = tuple(i for i in self.inputs if i.streams)
         self.constants = tuple(i for i in self.inputs if not i.streams)
@@ -82,7 +92,13 @@ class Core:
         third = second + len(self.states)
         carried = [carry for carry, _ in self.states]
         return CoreView(
+            name=self.mixer.name,
+            sizes=_names(size.name for size in self.mixer.sizes),
             chunk=self.plan.chunk,
+            given=_names(name for name in self.given if name != "heads"),
+            streams=_names(_plain(i) for i in self.streams),
+            params=_names(_plain(i) for i in self.constants),
+            decays=_names(self.decays),
             library=library,
             kernels=kernels,
             lengths=self._lengths(),
@@ -167,7 +183,7 @@ class Core:
             for size in self.given
             if size != "heads"
         ]
-        options = ("state=None", 'mode="parallel"', "cu_seqlens=None")
+        options = ("state=None", 'mode="parallel"', "chunk=None", "cu_seqlens=None")
         return ", ".join(("*", *(i.name for i in self.inputs), *options, *sizes))
 
     def _heads(self) -> str:
@@ -192,6 +208,15 @@ class Core:
         axes = ", ".join(f'size["{axis.rstrip(chr(39))}"]' for axis in carry.axes)
         shape = ", ".join(part for part in ("sequences", "heads", axes) if part)
         return f"{self.streams[0].name}.new_zeros({shape}, dtype=dtype)"
+
+
+def _plain(value: CoreInput) -> str:
+    """The name that the spec gives to an input."""
+    return value.name.removeprefix("log_") if value.logarithm else value.name
+
+
+def _names(names: Iterable[str]) -> str:
+    return "(" + "".join(f'"{name}", ' for name in names).rstrip() + ")"
 
 
 def _stream(value: CoreInput) -> str:
@@ -223,7 +248,9 @@ def _core_inputs(mixer: Mixer, plan: Plan) -> tuple[CoreInput, ...]:
             ):
                 load = used.get(f"log_{name}" if name in plan.logarithms else name)
                 if load is not None and name in mixer.core.inputs:
-                    found.append(CoreInput(load=load, sort=sort))
+                    found.append(
+                        CoreInput(load=load, sort=sort, logarithm=name in plan.logarithms)
+                    )
     if "x" in mixer.core.inputs and "x" in used:
         found.insert(0, CoreInput(load=used["x"], sort=Sort(axes=used["x"].axes[1:])))
     return tuple(found)

@@ -8,10 +8,12 @@ from typing import Any
 import jinja2
 
 from mixerc import resources
+from mixerc.algebra.linear import Linear
 from mixerc.artifact import GeneratedModule
 from mixerc.backends.torch.core import Core
 from mixerc.backends.torch.inline import needed, used_names
 from mixerc.backends.torch.programs import ProgramView
+from mixerc.backends.torch.layer import layer_text
 from mixerc.ir.mixer import Mixer
 from mixerc.plan.plan import Plan
 
@@ -29,13 +31,15 @@ class ModuleView:
     layer: str
 
 
-def emit(mixer: Mixer, plan: Plan, spec: str) -> GeneratedModule:
+def emit(mixer: Mixer, linear: Linear, plan: Plan, spec: str) -> GeneratedModule:
     """The generated file; `spec` is the text that it was made from."""
-    core = _core(mixer, plan)
-    layer = ""
-    names = used_names(f"{core}\n{layer}")
+    core = _core(mixer, linear, plan)
+    layer = layer_text(mixer, plan.logarithms).strip() if mixer.y is not None else ""
+    names = names_with(used_names(f"{core}\n{layer}"))
     helpers = "\n\n".join(
-        text for name in HELPERS if (text := needed(_template_text(name), names_with(names)))
+        text.strip() + "\n"
+        for name in HELPERS
+        if (text := needed(_template_text(name), names))
     )
     view = ModuleView(
         title=f"{mixer.name}: {' '.join(mixer.citation)}".rstrip(": "),
@@ -54,8 +58,8 @@ def names_with(names: frozenset[str]) -> frozenset[str]:
     return names | used_names(needed(_template_text("op.py"), names))
 
 
-def _core(mixer: Mixer, plan: Plan) -> str:
-    core = Core(mixer, plan)
+def _core(mixer: Mixer, linear: Linear, plan: Plan) -> str:
+    core = Core(mixer, linear, plan)
     programs = "\n\n".join(_program(view) for view in core.programs())
     library = f"mixerc_{hashlib.sha256(programs.encode()).hexdigest()[:12]}"
     return _render("core.py.j2", core.view(library, programs.strip()))

@@ -61,7 +61,8 @@ class Scope:
 
     `names` are the attributes of the line's steps, by the identity of their nodes. `counting` is
     the text of `arange`. `wide`: tensors are taken to float32 at least, as logarithms want it.
-    `index`: the texts that stand for places along axes folded over.
+    `index`: the texts that stand for places along axes folded over. `done`: nodes that a
+    statement above has computed, by identity.
     """
 
     values: Mapping[str, Text]
@@ -70,10 +71,13 @@ class Scope:
     counting: str = "numbers({}, x)"
     wide: bool = False
     index: Mapping[Axis, str] = field(default_factory=dict)
+    done: Mapping[int, Text] = field(default_factory=dict)
 
 
 def printed(expr: Expr, scope: Scope) -> Text:
     """The text of an expression."""
+    if id(expr) in scope.done:
+        return scope.done[id(expr)]
     match expr:
         case Number() | Size() | Position() | Arange():
             return _leaf(expr, scope)

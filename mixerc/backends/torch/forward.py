@@ -9,17 +9,15 @@ from mixerc.backends.torch.dimensions import (
     BATCH,
     KEYS,
     TIME,
-    TOKENS,
     Text,
-    conformed,
     own_dims,
-    unflattened,
 )
-from mixerc.backends.torch.expression import Scope, printed
+from mixerc.backends.torch.expression import Scope
 from mixerc.backends.torch.identifiers import attribute, identifier
 from mixerc.backends.torch.pipes import named_steps, printed_step
+from mixerc.backends.torch.stepwise import stepwise
 from mixerc.backends.torch.weights import table_dims
-from mixerc.diagnostics.span import Span
+from mixerc.diagnostics.span import NOWHERE, Span
 from mixerc.ir.expr import Expr, Read
 from mixerc.ir.mixer import Input, Mixer, Param, Value
 from mixerc.ir.sorts import Kind, Sort, Time
@@ -30,7 +28,7 @@ _D_MODEL = Sort(axes=("d_model",))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statement:
-    """One assignment of the forward, and the line of the spec that it comes from."""
+    """One assignment of the forward; the first of a spec's line knows where that stands."""
 
     text: str
     span: Span
@@ -122,24 +120,28 @@ def _entire(value: Text) -> str:
 
 def _line(line: Value, values: dict[str, Text]) -> Iterator[Statement]:
     """The statements of a line: shifts that it is the first to read, then the value."""
-    yield from _shifts(line.expr, values, line.span)
-    value = _settled(printed(line.expr, _scope(line.name, line.expr, values)), line.sort)
-    yield Statement(text=f"{identifier(line.name)} = {value.text}", span=line.span)
-    values[line.name] = replace(
-        value, text=identifier(line.name), is_complex=line.sort.kind is Kind.COMPLEX
-    )
+    yield from _shifts(line.expr, values)
+    name, scope = identifier(line.name), _scope(line.name, line.expr, values)
+    value, texts = stepwise(name, line.expr, scope, line.sort)
+    yield from _statements(texts, line.span)
+    values[line.name] = replace(value, is_complex=line.sort.kind is Kind.COMPLEX)
 
 
 def _log_line(line: Value, values: dict[str, Text], *, read: bool) -> Iterator[Statement]:
     """The statements of a line that is computed as its logarithm; the value too if it is read."""
-    yield from _shifts(line.expr, values, line.span)
+    yield from _shifts(line.expr, values)
     scope = replace(_scope(line.name, line.expr, values), wide=True)
-    value = _settled(printed(line.expr, scope), line.sort)
-    yield Statement(text=f"log_{line.name} = {value.text}", span=line.span)
+    value, texts = stepwise(f"log_{line.name}", line.expr, scope, line.sort)
+    yield from _statements(texts, line.span)
     values[line.name] = replace(value, text=identifier(line.name))
     if read:
         text = f"{identifier(line.name)} = torch.exp(log_{line.name})"
-        yield Statement(text=text, span=line.span)
+        yield Statement(text=text, span=NOWHERE)
+
+
+def _statements(texts: tuple[str, ...], span: Span) -> Iterator[Statement]:
+    for place, text in enumerate(texts):
+        yield Statement(text=text, span=NOWHERE if place else span)
 
 
 def _scope(line: str, expr: Expr, values: dict[str, Text]) -> Scope:
@@ -147,22 +149,14 @@ def _scope(line: str, expr: Expr, values: dict[str, Text]) -> Scope:
     return Scope(values=values, step=printed_step, names=names)
 
 
-def _settled(value: Text, sort: Sort) -> Text:
-    """A line's value with all heads and axes of its sort, in their order."""
-    if value.number:
-        return value
-    tokens = tuple(dim for dim in TOKENS if dim in value.dims)
-    return unflattened(conformed(value, (*tokens, *own_dims(sort))))
-
-
-def _shifts(expr: Expr, values: dict[str, Text], span: Span) -> Iterator[Statement]:
+def _shifts(expr: Expr, values: dict[str, Text]) -> Iterator[Statement]:
     for node in walk(expr):
         match node:
             case Read(name=name, time=Time.PREVIOUS) if f"{name}[t-1]" not in values:
                 value, shifted = values[name], f"{name}_previous"
                 values[f"{name}[t-1]"] = replace(value, text=shifted)
                 text = f'{shifted} = past.shift("{shifted}", {value.text})'
-                yield Statement(text=text, span=span)
+                yield Statement(text=text, span=NOWHERE)
             case _:
                 pass
 
@@ -174,6 +168,6 @@ def _output(mixer: Mixer, values: dict[str, Text]) -> Iterator[Statement]:
     values["o"] = Text(
         text="o", dims=(BATCH, TIME, *own_dims(sort)), is_complex=sort.kind is Kind.COMPLEX
     )
-    yield from _shifts(mixer.y, values, mixer.y.span)
-    value = _settled(printed(mixer.y, _scope("y", mixer.y, values)), _D_MODEL)
-    yield Statement(text=f"y = {value.text}", span=mixer.y.span)
+    yield from _shifts(mixer.y, values)
+    _, texts = stepwise("y", mixer.y, _scope("y", mixer.y, values), _D_MODEL)
+    yield from _statements(texts, mixer.y.span)

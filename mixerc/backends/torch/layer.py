@@ -1,5 +1,6 @@
 """A layer as text: the view of templates/torch/layer.py.j2, and the helpers that it uses."""
 
+import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -12,7 +13,7 @@ from mixerc.backends.torch.identifiers import attribute, identifier
 from mixerc.backends.torch.inline import needed, used_names
 from mixerc.backends.torch.layout import laid_out
 from mixerc.backends.torch.pipes import printed_step
-from mixerc.backends.torch.weights import weights_of
+from mixerc.backends.torch.weights import Weights, weights_of
 from mixerc.diagnostics.span import NOWHERE, Span
 from mixerc.ir.expr import Conv, Expr, Linear, Norm, Number, Size
 from mixerc.ir.mixer import Input, Mixer, Param, SizeDef, Value
@@ -27,6 +28,11 @@ _ENVIRONMENT = Environment(
     lstrip_blocks=True,
     keep_trailing_newline=True,
 )
+_WIDTH = 92
+_LAYOUT = "x and y are [B, T, d_model]; the state has a row for each sequence."
+_PLACE = 'place = {"device": device, "dtype": dtype}'
+_RECURRENT = 'mode="recurrent"'
+_RUNS = ("cu_seqlens=None", 'mode="parallel"', "chunk=None")
 _BUILT_WITH = ("layer=0", "layers=1", "device=None", "dtype=None")
 
 
@@ -36,17 +42,16 @@ class LayerView:
 
     title: str
     description: tuple[str, ...]
-    parameters: tuple[str, ...]
+    init_signature: tuple[str, ...]
     sizes: tuple[str, ...]
     modules: tuple[str, ...]
-    unpacked_for_draws: tuple[str, ...]
     draws: tuple[str, ...]
-    forward_parameters: tuple[str, ...]
+    forward_signature: tuple[str, ...]
     forward_lines: tuple[str, ...]
     result: str
-    step_parameters: tuple[str, ...]
-    step_arguments: str
+    step_signature: tuple[str, ...]
     step_lines: tuple[str, ...]
+    call: str
     representation: str
 
 
@@ -60,7 +65,7 @@ def layer_text(
     logarithm can be written exactly.
     """
     template = _ENVIRONMENT.from_string(resources.read("templates", "torch", "layer.py.j2"))
-    return template.render(view=layer_view(mixer, logarithms, sizes))
+    return template.render(view=layer_view(mixer, logarithms, sizes)).lstrip("\n")
 
 
 def helpers_text(text: str) -> str:
@@ -73,28 +78,24 @@ def helpers_text(text: str) -> str:
 def layer_view(mixer: Mixer, logarithms: frozenset[str], sizes: tuple[str, ...]) -> LayerView:
     """Everything that the template prints."""
     forward, weights = forward_of(mixer, logarithms, sizes), weights_of(mixer)
-    first = "first.setdefault(" in _joined_text(forward)
     inputs = tuple(identifier(line.name) for line in mixer.lines if isinstance(line, Input))
-    extra = (*inputs, *(("first=None",) if first else ()))
-    arguments = (*inputs, *(("first",) if first else ()))
-    names = ("length",) if _needs_length(mixer) else ()
+    length = ("length",) if _needs_length(mixer) else ()
+    first = ("first",) if "first" in used_names(_joined_text(forward)) else ()
+    extra = (*inputs, *(f"{name}=None" for name in first))
+    streams = ("self", "x", "state=None")
     return LayerView(
-        title=_title(mixer),
-        description=mixer.citation[1:],
-        parameters=_parameters(mixer, names),
-        sizes=(*_size_lines(mixer), *_attributes(mixer, names)),
-        modules=_fitted(weights.made, 8),
-        unpacked_for_draws=_unpacked(mixer, weights.drawn),
-        draws=_fitted(weights.drawn, 12),
-        forward_parameters=(
-            *("self", "x", "state=None", "*"),
-            *(*extra, "cu_seqlens=None", 'mode="parallel"', "chunk=None"),
-        ),
-        forward_lines=_forward_lines(mixer, forward, first=first),
+        title=f"The layer of {mixer.name}.",
+        description=_description(mixer),
+        init_signature=_signature("__init__", _parameters(mixer, length)),
+        sizes=(*_size_lines(mixer), *_attributes(mixer, length)),
+        modules=_fitted((_PLACE, *weights.made) if weights.made else ()),
+        draws=_draws(mixer, weights),
+        forward_signature=_signature("forward", (*streams, "*", *extra, *_RUNS)),
+        forward_lines=_forward_lines(mixer, forward),
         result="y, State({**state, **past.kept})" if _uses_past(forward) else "y, state",
-        step_parameters=("self", "x", "state=None", *(("*", *extra) if extra else ())),
-        step_arguments=_step_arguments(arguments),
+        step_signature=_signature("step", (*streams, *(("*", *extra) if extra else ()))),
         step_lines=_step_lines(mixer),
+        call=_call((*inputs, *first)),
         representation=", ".join(
             f"{name}={{self.{attribute(name)}}}"
             for name in ("d_model", "heads", *_own_sizes(mixer))
@@ -102,9 +103,13 @@ def layer_view(mixer: Mixer, logarithms: frozenset[str], sizes: tuple[str, ...])
     )
 
 
-def _title(mixer: Mixer) -> str:
-    first = mixer.citation[0] if mixer.citation else "a sequence mixer"
-    return f"{mixer.name}: {first}"
+def _signature(name: str, parameters: tuple[str, ...]) -> tuple[str, ...]:
+    return laid_out(f"def {name}({', '.join(parameters)}):", 4)
+
+
+def _description(mixer: Mixer) -> tuple[str, ...]:
+    lines = (*mixer.citation, "", _LAYOUT)
+    return tuple(part for line in lines for part in textwrap.wrap(line, _WIDTH) or [""])
 
 
 def _own_sizes(mixer: Mixer) -> tuple[str, ...]:
@@ -213,8 +218,8 @@ def _over_time(line: Param) -> bool:
 # Lines
 
 
-def _fitted(lines: Iterable[str], indent: int) -> tuple[str, ...]:
-    return tuple(part for line in lines for part in laid_out(line, indent))
+def _fitted(lines: Iterable[str]) -> tuple[str, ...]:
+    return tuple(part for line in lines for part in laid_out(line, 8))
 
 
 def _unpacked(mixer: Mixer, lines: Iterable[str], indent: int = 8) -> tuple[str, ...]:
@@ -229,6 +234,11 @@ def _unpacked(mixer: Mixer, lines: Iterable[str], indent: int = 8) -> tuple[str,
     return laid_out(f"{left} = {right}", indent)
 
 
+def _draws(mixer: Mixer, weights: Weights) -> tuple[str, ...]:
+    head = ("head = indices(heads)",) if "head" in used_names("\n".join(weights.drawn)) else ()
+    return (*_unpacked(mixer, (*weights.drawn, *head)), *head, *_fitted(weights.drawn))
+
+
 def _joined_text(forward: Forward) -> str:
     statements = (*forward.before, *forward.after)
     return "\n".join((*(statement.text for statement in statements), *forward.arguments))
@@ -239,17 +249,9 @@ def _uses_past(forward: Forward) -> bool:
     return bool(names & {"past", "position", "t"})
 
 
-def _forward_lines(mixer: Mixer, forward: Forward, *, first: bool) -> tuple[str, ...]:
+def _forward_lines(mixer: Mixer, forward: Forward) -> tuple[str, ...]:
     text = _joined_text(forward)
-    names = used_names(text)
-    ready = ["first = {} if first is None else first"] if first else []
-    ready += ["past = Past(state, x, cu_seqlens)"] if _uses_past(forward) else []
-    ready += ["position = past.position()"] if names & {"position", "t"} else []
-    ready += (
-        ["t = position.to(torch.promote_types(x.dtype, torch.float32))"] if "t" in names else []
-    )
-    ready += ["T = x.shape[1]"] if "T" in names else []
-    ready += ["head = numbers(heads, x)"] if "head" in names else []
+    ready = _ready(used_names(text))
     call = ", ".join((*forward.arguments, *_RUN))
     statements = (
         *forward.before,
@@ -260,6 +262,21 @@ def _forward_lines(mixer: Mixer, forward: Forward, *, first: bool) -> tuple[str,
     return (*_unpacked(mixer, (text, *ready)), *ready, *lines)
 
 
+def _ready(names: frozenset[str]) -> tuple[str, ...]:
+    """What has to be known before the lines that mention these names."""
+    wanted = names | ({"position"} if "t" in names else frozenset())
+    wanted |= {"past"} if "position" in wanted else frozenset()
+    return tuple(text for name, text in _PREPARED if name in wanted)
+
+
+_PREPARED = (
+    ("first", "first = {} if first is None else first"),
+    ("past", "past = Past(state, x, cu_seqlens)"),
+    ("position", "position = past.position()"),
+    ("t", "t = position.to(torch.promote_types(x.dtype, torch.float32))"),
+    ("T", "T = x.shape[1]"),
+    ("head", "head = numbers(heads, x)"),
+)
 _RUN = ("state=state", "mode=mode", "chunk=chunk", "cu_seqlens=cu_seqlens")
 
 
@@ -268,9 +285,9 @@ def _place(span: Span) -> str:
     return f"{span.file.rpartition('/')[2]}:{span.line}" if span.line else ""
 
 
-def _step_arguments(arguments: tuple[str, ...]) -> str:
-    given = (f"{name}={name}" for name in arguments)
-    return ", ".join(("x", "state", *given, 'mode="recurrent"'))
+def _call(names: tuple[str, ...]) -> str:
+    given = (f"{name}={name}" for name in names)
+    return f"self({', '.join(('x', 'state', *given, _RECURRENT))})"
 
 
 def _step_lines(mixer: Mixer) -> tuple[str, ...]:

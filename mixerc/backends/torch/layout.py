@@ -13,7 +13,18 @@ def laid_out(statement: str, indent: int, comment: str = "") -> tuple[str, ...]:
     if comment and len(behind) <= room:
         return (behind,)
     above = (f"# {comment}",) if comment else ()
-    return (*above, *_broken(statement, room))
+    return (*above, *(_in_brackets(statement, room) or _broken(statement, room)))
+
+
+def _in_brackets(statement: str, room: int) -> tuple[str, ...]:
+    """An assignment of a sum or product that is only too long for one line gets brackets."""
+    if len(statement) <= room or " = " not in statement:
+        return ()
+    node = ast.parse(statement).body[0]
+    left, _, right = statement.partition(" = ")
+    if not isinstance(node, ast.Assign) or not isinstance(node.value, ast.BinOp):
+        return ()
+    return (f"{left} = (", f"    {right}", ")") if len(right) <= room - 4 else ()
 
 
 def _broken(text: str, room: int) -> tuple[str, ...]:
@@ -21,7 +32,7 @@ def _broken(text: str, room: int) -> tuple[str, ...]:
         return (text,)
     bracket = _outermost(text)
     if bracket is None:
-        return _wrapped(text)
+        return (text,)
     start, end = bracket
     inside = text[start + 1 : end]
     parts = _pieces(inside)
@@ -56,11 +67,3 @@ def _pieces(text: str) -> list[str]:
             pieces.append(text[last:place].strip())
             last = place + 1
     return [*pieces, text[last:].strip()]
-
-
-def _wrapped(text: str) -> tuple[str, ...]:
-    """A long assignment without brackets gets some."""
-    left, equals, right = text.partition(" = ")
-    if not equals or not isinstance(ast.parse(text).body[0], ast.Assign):
-        return (text,)
-    return (f"{left} = (", f"    {right}", ")")

@@ -51,7 +51,7 @@ def _parsed(text: str) -> ast.expr:
 
 def _level(text: str) -> int:
     """How tightly the text's outermost operator binds."""
-    if text.startswith("(") and isinstance(_parsed(f"{text}.p"), ast.Attribute):
+    if text.startswith("(") and isinstance(_parsed(f"{text} .p"), ast.Attribute):
         return _ATOM
     node = _parsed(text)
     return _LEVELS.get(type(getattr(node, "op", node)), _ATOM)
