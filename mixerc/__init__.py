@@ -10,7 +10,7 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     "check": "mixerc.compiler",
-    "compile": "mixerc.compiler",
+    "compile": "mixerc.api",
     "explain": "mixerc.compiler",
 }
 

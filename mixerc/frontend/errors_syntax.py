@@ -113,6 +113,17 @@ def keyword_as_name(span: Span, word: str) -> Diagnostic:
     )
 
 
+def second_header(span: Span) -> Diagnostic:
+    """A file holds a second mixer or stack."""
+    return Diagnostic(
+        slug="second-header",
+        message="a file holds one mixer or stack",
+        span=span,
+        label="another begins here",
+        helps=("give it a file of its own; a stack finds it there by its name",),
+    )
+
+
 def indented_line(span: Span) -> Diagnostic:
     """A line is indented that belongs to no branch and continues no line."""
     return Diagnostic(

@@ -73,39 +73,45 @@ def open_brackets(lines: list[str], line: int, column: int) -> list[Bracket]:
     return stack
 
 
-def without_statement(text: str, line: int) -> str:
+def without_statement(text: str, line: int) -> str | None:
     """The text with the statement that stands at a line replaced by one without mistakes.
+
+    None for the header, without which there is nothing to read.
 
     Where the statement ends is a guess, for its brackets may be what is wrong: at the next line
     that neither is indented deeper nor begins with an operator.
     """
     lines = text.split("\n")
     first = _first_line(lines, line - 1)
-    indent = _indent(lines[first])
+    if not any(code(above).strip() for above in lines[:first]):
+        return None
+    depth = indent(lines[first])
     after = line
     while after < len(lines) and (
         not code(lines[after]).strip()
-        or _indent(lines[after]) > indent
+        or indent(lines[after]) > depth
         or CONTINUES.match(lines[after])
     ):
         after += 1
     words = lines[first].split()
     if words[:1] == ["branch"]:
-        after = first + 1
+        after = max(first + 1, line)
     lines[first:after] = ["" for _ in lines[first:after]]
     if not "".join(words).startswith('"'):
-        lines[first] = " " * indent + ("branch x" if words[:1] == ["branch"] else "mask full")
+        lines[first] = " " * depth + ("branch x" if words[:1] == ["branch"] else "mask full")
     return "\n".join(lines)
 
 
 def _first_line(lines: list[str], last: int) -> int:
     """The index of the line that begins the statement of another."""
     for index in range(last, 0, -1):
-        if not (CONTINUES.match(lines[index]) or open_brackets(lines, index, len(lines[index]) + 1)):
+        in_bracket = open_brackets(lines, index, len(lines[index - 1]) + 1)
+        if not in_bracket and not CONTINUES.match(lines[index]):
             return index
     return 0
 
 
-def _indent(line: str) -> int:
+def indent(line: str) -> int:
+    """How far a line is indented, tabs counted as 8."""
     expanded = line.expandtabs(8)
     return len(expanded) - len(expanded.lstrip())

@@ -57,6 +57,17 @@ class Left:
     axes: Axes
 
 
+def to_span(file: str, place: Meta | Token) -> Span:
+    """Where a tree or a token of Lark stands."""
+    return Span(
+        file=file,
+        line=place.line or 0,
+        column=place.column or 0,
+        end_line=place.end_line or 0,
+        end_column=place.end_column or 0,
+    )
+
+
 def _in_range(text: str) -> bool:
     """Whether a float64 holds the number; asked of its digits, since 10^999999999 takes long."""
     mantissa, _, exponent = text.lower().partition("e")
@@ -65,7 +76,7 @@ def _in_range(text: str) -> bool:
     if len(mantissa) > MOST_DIGITS or len(digits) > len(str(LARGEST_EXPONENT)):
         return False
     power = -int(digits) if exponent.startswith("-") else int(digits)
-    return -LARGEST_EXPONENT <= power and power + len(whole) <= LARGEST_EXPONENT
+    return power >= -LARGEST_EXPONENT and power + len(whole) <= LARGEST_EXPONENT
 
 
 @v_args(inline=True, meta=True)
@@ -78,13 +89,7 @@ class ToSyntax(Transformer_NonRecursive[Token, Spec]):
         self.mistakes: list[Diagnostic] = []
 
     def _span(self, place: Meta | Token) -> Span:
-        return Span(
-            file=self.file,
-            line=place.line or 0,
-            column=place.column or 0,
-            end_line=place.end_line or 0,
-            end_column=place.end_column or 0,
-        )
+        return to_span(self.file, place)
 
     # Expressions
 

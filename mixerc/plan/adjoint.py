@@ -18,7 +18,10 @@ def cotangent_name(name: str) -> str:
 
 
 def adjoint(function: n.ChunkFunction) -> n.ChunkFunction:
-    """Outputs: the cotangent of each load; carries: cotangents of states, from last to first."""
+    """Outputs: the cotangent of each load, those of rows first; carries: cotangents of states.
+
+    The carries run from the last chunk to the first.
+    """
     b = Builder()
     for node in function.nodes:
         b.intern(node)
@@ -39,7 +42,7 @@ def adjoint(function: n.ChunkFunction) -> n.ChunkFunction:
         nodes=b.nodes,
         outputs=tuple(
             (cotangent_name(node.name), total)
-            for node in function.nodes
+            for node in sorted(function.nodes, key=lambda x: n.ROW not in x.axes)
             if isinstance(node, n.Load) and (total := sums.total(node)) is not None
         ),
         carries=tuple(

@@ -18,6 +18,8 @@ KEYS = "@s"
 HEADS = "@head"
 _GROUP = "@group:"
 TOKENS = (BATCH, TIME, KEYS)
+# Of the weight of `linear`, in blocks or not.
+MATRIX = ("@block", "@out", "@in")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +60,9 @@ def size_text(dim: str, features: str = "") -> str:
     if dim == HEADS:
         return "heads"
     name = dim.removeprefix(_GROUP).removesuffix("'")
-    return name if name.isdigit() else identifier(name)
+    if name.isidentifier():
+        return identifier(name)
+    return name if name.isdigit() else f"int({name})"
 
 
 def product_text(sizes: tuple[str, ...]) -> str:
@@ -67,9 +71,9 @@ def product_text(sizes: tuple[str, ...]) -> str:
 
 
 def canonical(dims: frozenset[str], axes: tuple[Axis, ...]) -> tuple[str, ...]:
-    """Dimensions in order: batch, times, heads, then the axes in the given order."""
+    """Dimensions in order: batch, times, heads, then axes in the given order, or a matrix's."""
     counts = [dim for dim in sorted(dims) if dim == HEADS or dim.startswith(_GROUP)]
-    rest = [axis for axis in axes if axis in dims]
+    rest = [dim for dim in (*axes, *MATRIX) if dim in dims]
     return (*(dim for dim in TOKENS if dim in dims), *counts, *rest)
 
 

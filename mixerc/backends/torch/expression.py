@@ -150,7 +150,7 @@ def _apply(expr: Apply, scope: Scope) -> Text:
     if not tensors:
         text = apply_text(expr.primitive, tuple(value.operand for value in values))
         return Text(text=text, number=True, is_complex=kind)
-    if all(value.flat and value.dims == tensors[0].dims for value in tensors):
+    if all((v.dims, v.flat) == (tensors[0].dims, tensors[0].flat) for v in tensors):
         text = _primitive(expr.primitive, values, tuple(value.operand for value in values))
         return replace(tensors[0], text=text, is_complex=kind)
     dims = canonical(frozenset(dim for value in tensors for dim in value.dims), expr.sort.axes)

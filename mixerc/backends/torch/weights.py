@@ -5,6 +5,7 @@ from typing import assert_never
 
 from mixerc.backends.torch.dimensions import (
     KEYS,
+    MATRIX,
     TIME,
     Text,
     aligned,
@@ -175,7 +176,7 @@ def _drawn_weight(step: Linear, name: str, known: dict[str, Text]) -> tuple[str,
     if step.init is None:
         return ()
     target = f"self.{name}.weight"
-    dims = ("@block", "@out", "@in") if step.blocks is not None else ("@out", "@in")
+    dims = MATRIX[1:] if step.blocks is None else MATRIX
     value = printed(step.init, _drawing(known, dims, f"{target}.shape"))
     return (_assigned(target, replace(value, flat=False), dims),)
 
