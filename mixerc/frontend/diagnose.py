@@ -156,7 +156,9 @@ def _of_line(error: UnexpectedToken, written: list[str], file: str) -> Diagnosti
     token = error.token
     if token.type == "_INDENT":
         return errors.indented_line(_place(token, written, file))
-    value = token.type in ("NAME", "NUMBER", "TIME") or _is_keyword(token)
+    value = token.type in ("NAME", "NUMBER", "TIME") or (
+        _is_keyword(token) and token not in OPERATORS
+    )
     if value and "VBAR" in error.accepts and "_NEWLINE" in error.accepts:
         return errors.two_statements(to_span(file, token), in_words(token))
     return None

@@ -83,12 +83,14 @@ def _known(language: Lark) -> Mapping[Key, Mistake]:
     return known
 
 
-def _keys(error: UnexpectedToken, *, anything: bool) -> tuple[Key, Key]:
+def _keys(error: UnexpectedToken, *, anything: bool) -> tuple[Key, ...]:
     """What an error is known by, the stricter first.
 
-    The state is what `Lark.match_examples` compares too; it does not say in which brackets the
-    parser is, but what the parser could go on with does.
+    The state is what `Lark.match_examples` compares too. It does not say in which brackets the
+    parser is, which matters where any word may follow; what it could go on with does.
     """
     state = error.interactive_parser.parser_state.position
-    found = None if anything else error.token.type
-    return (state, frozenset(error.accepts), found), (state, None, found)
+    accepted = frozenset(error.accepts)
+    if anything:
+        return ((state, accepted, None),)
+    return (state, accepted, error.token.type), (state, None, error.token.type)

@@ -7,7 +7,6 @@ from typing import assert_never
 from mixerc.algebra.logarithm import logarithm
 from mixerc.backends.torch.dimensions import (
     BATCH,
-    KEYS,
     TIME,
     Text,
     own_dims,
@@ -107,9 +106,7 @@ def _given(line: Input | Param) -> Text:
         return Text(text=name, dims=dims, is_complex=is_complex)
     dims = table_dims(line)
     if all(block is None for _, block in line.index):
-        marks = [":T" if dim in (TIME, KEYS) else ":" for dim in dims]
-        cut = f"..., {marks[-1]}" if set(marks[:-1]) <= {":"} else ", ".join(marks)
-        name = f"{name}[{cut}]"
+        name = f"{name}[..., {', '.join(':T' for _ in line.index)}]"
     return Text(text=name, dims=dims, is_complex=is_complex)
 
 

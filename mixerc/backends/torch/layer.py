@@ -65,7 +65,8 @@ def layer_text(
     logarithm can be written exactly.
     """
     template = _ENVIRONMENT.from_string(resources.read("templates", "torch", "layer.py.j2"))
-    return template.render(view=layer_view(mixer, logarithms, sizes)).lstrip("\n")
+    text = template.render(view=layer_view(mixer, logarithms, sizes))
+    return "\n".join(line.rstrip() for line in text.strip().splitlines()) + "\n"
 
 
 def helpers_text(text: str) -> str:

@@ -10,7 +10,6 @@ from mixerc.backends.torch.dimensions import (
     Text,
     aligned,
     conformed,
-    head_dims,
     own_dims,
     size_text,
 )
@@ -87,11 +86,9 @@ def _drawing(known: dict[str, Text], dims: tuple[str, ...], shape: str) -> Scope
 
 
 def table_dims(line: Input | Param) -> tuple[str, ...]:
-    """Heads, then the times and axes of a table as declared, then the axes apart."""
+    """Heads and axes, then the times of a table."""
     times = {"t": TIME, "s": KEYS}
-    entries = tuple(times.get(name, name) for name, _ in line.index)
-    axes = tuple(axis for axis in line.sort.axes if axis not in entries)
-    return (*head_dims(line.sort.heads), *entries, *axes)
+    return (*own_dims(line.sort), *(times[name] for name, _ in line.index))
 
 
 def _table_size(line: Param, dim: str) -> str:
