@@ -34,30 +34,30 @@ from mixerc.frontend.syntax import (
 def expression(expr: Expr) -> str:
     """An expression; it has several lines where it was written in several."""
     match expr:
-        case Number(text=text):
+        case Number(text=text) | Name(id=text):
             return text
-        case Name(id=name):
-            return name
         case Indexed(id=name, index=index):
             return f"{name}[{time(index)}]"
         case Call():
             return _call(expr)
-        case Unary(operator="not", operand=operand):
-            return f"not {expression(operand)}"
         case Unary(operator=operator, operand=operand):
-            return f"{operator}{expression(operand)}"
+            return f"{operator}{' ' * operator.isalpha()}{expression(operand)}"
         case Binary():
             return _binary(expr)
         case Compare(operands=operands, operators=operators):
             return _chain(operands, operators)
         case Pipe(source=source, step=step):
             return _chain((source, step), ("|",))
-        case Paren(inner=Paren() as inner):
-            return expression(inner)
         case Paren(inner=inner):
-            return f"({expression(inner)})"
+            return _bracketed(inner)
         case _:
             assert_never(expr)
+
+
+def _bracketed(inner: Expr) -> str:
+    """One pair of brackets, however many are written."""
+    text = expression(inner)
+    return text if isinstance(inner, Paren) else f"({text})"
 
 
 def _call(call: Call) -> str:

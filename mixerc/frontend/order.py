@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from enum import IntEnum
 from typing import assert_never
 
-from mixerc.frontend.mentions import mentions
+from mixerc.frontend.mentions import mentions, sums_over_time
 from mixerc.frontend.syntax import (
     BlockLine,
     BranchLine,
@@ -42,7 +42,7 @@ class Rank(IntEnum):
 
 
 # What is known of names before any line defines one.
-GIVEN = {name: Rank.STREAM for name in ("x", "x0", "t", "s", "T")} | {"o": Rank.OUTPUT}
+GIVEN = dict.fromkeys(("x", "x0", "t", "s", "T"), Rank.STREAM) | {"o": Rank.OUTPUT}
 
 
 def ranked(statements: Iterable[Statement]) -> list[tuple[Rank, Statement]]:
@@ -114,7 +114,7 @@ def _rank_of_value(define: Define, known: dict[str, Rank]) -> Rank:
         return Rank.CORE
     if latest >= Rank.OUTPUT:
         return Rank.OUTPUT
-    if latest >= Rank.STATE:
+    if latest >= Rank.STATE or sums_over_time(define.expr):
         return Rank.CORE
     return Rank.STREAM if read else Rank.CONSTANT
 

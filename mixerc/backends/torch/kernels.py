@@ -65,7 +65,7 @@ def _stem(node: n.Node) -> str:
         case n.Load(name=name) | n.Carry(state=name):
             return identifier(name)
         case n.HeadIndex():
-            return "heads"
+            return "head_index"
         case n.Map(primitive=primitive):
             return _WORDS.get(primitive, f"{primitive}_")
         case n.Contract():

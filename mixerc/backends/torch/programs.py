@@ -117,7 +117,7 @@ def _unpacking(
     if heads:
         like = names.of(found[0])
         count = f'size["heads"], device={like}.device, dtype={like}.dtype'
-        lines.append(f"{names.of(heads[0])} = torch.arange({count})[:, None]")
+        lines.append(f"{names.of(heads[0])} = torch.arange({count})[None, :, None]")
     return tuple(lines)
 
 

@@ -58,6 +58,7 @@ def test_compiles_without_a_break(name: str) -> None:
     x = tokens()
     want, state = layer(x)
     got, compiled_state = compiled(x)
+    state, compiled_state = state.detach(), compiled_state.detach()
     torch.testing.assert_close(got, want)
     torch.testing.assert_close(dict(compiled_state), dict(state))
     torch.testing.assert_close(compiled(x, compiled_state)[0], layer(x, state)[0])
@@ -89,10 +90,12 @@ def test_gradients_of_each_sample(name: str) -> None:
 def test_checkpoint(name: str) -> None:
     layer, x = build(mixer(name)), tokens()
     layer(x)[0].sum().backward()
-    want = {key: weight.grad.clone() for key, weight in layer.named_parameters()}
+    used = [(key, weight) for key, weight in layer.named_parameters() if weight.grad is not None]
+    want = {key: weight.grad.clone() for key, weight in used}
+    assert "y_linear.weight" in want
     layer.zero_grad()
     checkpoint(layer, x, use_reentrant=False)[0].sum().backward()
-    for key, weight in layer.named_parameters():
+    for key, weight in used:
         torch.testing.assert_close(weight.grad, want[key])
 
 
@@ -113,5 +116,5 @@ def test_states_are_pytrees() -> None:
 
 def test_a_size_must_be_whole() -> None:
     layer_type = layers.load(mixer("gla"), sizes_of(mixer("gla")))
-    with pytest.raises(ValueError, match="K is 1.5, which is not a whole number"):
+    with pytest.raises(ValueError, match=r"K is 1\.5, which is not a whole number"):
         layer_type(12, 4)
