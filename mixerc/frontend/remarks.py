@@ -60,7 +60,9 @@ def _places(spec: Spec) -> Iterator[tuple[int, int]]:
 
 def _remarks(before: list[Comment], inside: list[Comment]) -> Remarks:
     """A line has room for one comment beside it: the last; those before it move above."""
-    beside = [comment.text for comment in inside if not comment.alone][-1:]
-    moved = [comment.text for comment in inside if comment.text not in beside]
-    above = (*(comment.text for comment in before), *moved)
-    return Remarks(above=above, beside="".join(beside))
+    last = max((index for index, each in enumerate(inside) if not each.alone), default=None)
+    moved = [comment for index, comment in enumerate(inside) if index != last]
+    return Remarks(
+        above=tuple(comment.text for comment in (*before, *moved)),
+        beside="" if last is None else inside[last].text,
+    )

@@ -33,8 +33,8 @@ class Decay:
 
     def factor(self, b: Builder, width: int, side: n.Side) -> n.Node:
         """The total of the block on one side of each pair of blocks of `width` rows."""
-        picked = b.pick(self.total(b, width), width, side)
-        return b("exp", picked) if self.logarithmic else picked
+        total = self.total(b, width)
+        return b.pick(b("exp", total) if self.logarithmic else total, width, side)
 
     def whole(self, b: Builder, chunk: int) -> n.Node:
         """The product over the whole chunk, without a row axis."""

@@ -30,12 +30,21 @@ def unpick(x, side, dim):
 def grow(x, factor, width, side, dim):
     """The rows, those on one side of each pair multiplied by the factor of the pair."""
     lead = torch.broadcast_shapes(x.shape[:dim], factor.shape[:dim])
-    grown = x.expand(*lead, *x.shape[dim:]).contiguous(memory_format=torch.contiguous_format)
-    if grown.data_ptr() == x.data_ptr():
-        grown = grown.clone()
-    rows = grown.unflatten(dim, (-1, 2, width)).select(dim - 1, side)
-    rows.mul_(factor.unsqueeze(dim))
-    return grown
+    return scaled(x.expand(*lead, *x.shape[dim:]).clone(), factor, width, side, dim)
+
+
+def grow_(x, factor, width, side, dim):
+    """The same in the memory of x, where that is large enough."""
+    lead = torch.broadcast_shapes(x.shape[:dim], factor.shape[:dim])
+    if lead != x.shape[:dim]:
+        return grow(x, factor, width, side, dim)
+    return scaled(x, factor, width, side, dim)
+
+
+def scaled(x, factor, width, side, dim):
+    """x, after the rows on one side of each pair were multiplied by the factor of the pair."""
+    x.unflatten(dim, (-1, 2, width)).select(dim - 1, side).mul_(factor.unsqueeze(dim))
+    return x
 
 
 def blocks(chunk, diagonal, *parts):

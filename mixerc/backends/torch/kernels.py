@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from mixerc.backends.torch.identifiers import identifier
 from mixerc.backends.torch.nodes import NodePrinter
+from mixerc.backends.torch.order import grown_in_place, growing_last
 from mixerc.plan import nodes as n
 from mixerc.plan.build import is_tile
 from mixerc.plan.distribute import Kernel, Schedule, is_scalar
@@ -93,19 +94,21 @@ class KernelPrinter:
     def __init__(self, kernel: Kernel, names: Names, chunk: int) -> None:
         self.kernel = kernel
         self.names = names
+        self.order = growing_last(kernel.body)
         self.texts = {x: names.of(x) for x in (*kernel.inputs, *_carried(kernel))}
         self.printer = NodePrinter(
             names=self.texts,
             chunk=chunk,
             lead=3 if kernel.schedule == Schedule.CHUNK_MAP else 2,
             like=names.of(_like(kernel)),
+            in_place=grown_in_place(self.order, kernel),
         )
         self.single = _used_once(kernel)
 
     def lines(self) -> tuple[str, ...]:
         """One assignment a node; a node that one other needs stands inside that one's line."""
         made = []
-        for node in self.kernel.body:
+        for node in self.order:
             text = self.printer.text(node)
             if node in self.single:
                 self.texts[node] = text

@@ -25,6 +25,7 @@ class NodePrinter:
     chunk: int
     lead: int
     like: str
+    in_place: frozenset[n.Node] = frozenset()
 
     def text(self, node: n.Node) -> str:
         """The expression that computes a node."""
@@ -201,7 +202,8 @@ class NodePrinter:
             case n.Grow(args=(rows, factor), width=width, side=side):
                 by = self.aligned(factor, _with_pairs(rows.axes, width))
                 dim = _dim(rows.axes, n.ROW)
-                return f"grow({arg}, {by}, {width}, {_SIDES[side]}, {dim})"
+                grow = "grow_" if node in self.in_place else "grow"
+                return f"{grow}({arg}, {by}, {width}, {_SIDES[side]}, {dim})"
             case n.Blocks(args=args, diagonal=diagonal):
                 parts = [self.held(a) for a in args] if diagonal else ["None", *map(self.held, args)]
                 return f"blocks({self.chunk}, {', '.join(parts)})"

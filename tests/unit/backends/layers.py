@@ -1,7 +1,7 @@
 """Emitted layers around a stand-in core: the reference, run for each sequence by itself."""
 
+import sys
 from collections.abc import Callable
-from dataclasses import replace
 from itertools import pairwise
 from types import ModuleType
 from typing import Any
@@ -25,7 +25,8 @@ def emitted(mixer: Mixer) -> str:
 
 def load(mixer: Mixer, sizes: dict[str, Any]) -> Any:
     """The class Layer of the emitted file, its `mix` the reference."""
-    module = ModuleType(mixer.name)
+    module = ModuleType(f"layer_of_{mixer.name}")
+    sys.modules[module.__name__] = module
     exec(compile(emitted(mixer), f"{mixer.name}.py", "exec"), module.__dict__)
     module.__dict__["mix"] = stand_in(mixer, sizes, module.__dict__["State"])
     return module.__dict__["Layer"]
@@ -69,8 +70,3 @@ def _sequences(
     else:
         cuts = [(slice(None), slice(a, b)) for a, b in pairwise(cu_seqlens.tolist())]
     return [{n: a[cut] if n in streams else a for n, a in inputs.items()} for cut in cuts]
-
-
-def with_y(mixer: Mixer, **changes: Any) -> Mixer:
-    """A copy of a mixer with some fields changed."""
-    return replace(mixer, **changes)

@@ -1,0 +1,48 @@
+"""Every bad spec is refused, by the mistake in its name and with the text beside it.
+
+`tests/bad/<stage>/<slug>.mix`, or `<slug>-<which>.mix` where one mistake has several faces.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from mixerc.algebra.classify import classify
+from mixerc.compiler import neighbours
+from mixerc.diagnostics.diagnostic import Diagnostic, SpecError
+from mixerc.diagnostics.render import render
+from mixerc.frontend.check import check
+from mixerc.frontend.parser import parse
+from mixerc.frontend.resolve import resolve
+from mixerc.ir.mixer import Mixer
+
+BAD = Path(__file__).parent / "bad"
+SPECS = sorted(BAD.glob("*/*.mix"), key=str)
+
+
+def _diagnostics(path: Path, name: str) -> tuple[Diagnostic, ...]:
+    """What the stages up to the one that the folder names have to say."""
+    with pytest.raises(SpecError) as caught:
+        spec = parse(path.read_text(encoding="utf-8"), name)
+        if path.parent.name != "syntax":
+            checked = check(resolve(spec, neighbours(path.parent)))
+            if path.parent.name == "classify" and isinstance(checked, Mixer):
+                classify(checked)
+    return caught.value.diagnostics
+
+
+@pytest.mark.golden
+@pytest.mark.parametrize("path", SPECS, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_bad_spec_is_refused_as_written_beside_it(
+    path: Path, request: pytest.FixtureRequest
+) -> None:
+    name = path.relative_to(BAD).as_posix()
+    diagnostics = _diagnostics(path, name)
+    slugs = {diagnostic.slug for diagnostic in diagnostics}
+    assert any(f"{path.stem}-".startswith(f"{slug}-") for slug in slugs), slugs
+    text = render(diagnostics, {name: path.read_text(encoding="utf-8")})
+    beside = path.with_suffix(".txt")
+    if request.config.getoption("--update-golden"):
+        beside.write_text(text, encoding="utf-8")
+    assert beside.exists(), f"no {beside.name}: run `make golden`, then read it"
+    assert text == beside.read_text(encoding="utf-8")
