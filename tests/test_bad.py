@@ -9,7 +9,7 @@ import pytest
 
 from mixerc.algebra.classify import classify
 from mixerc.compiler import neighbours
-from mixerc.diagnostics.diagnostic import Diagnostic, SpecError
+from mixerc.diagnostics.diagnostic import SpecError
 from mixerc.diagnostics.render import render
 from mixerc.frontend.check import check
 from mixerc.frontend.parser import parse
@@ -20,15 +20,14 @@ BAD = Path(__file__).parent / "bad"
 SPECS = sorted(BAD.glob("*/*.mix"), key=str)
 
 
-def _diagnostics(path: Path, name: str) -> tuple[Diagnostic, ...]:
-    """What the stages up to the one that the folder names have to say."""
-    with pytest.raises(SpecError) as caught:
-        spec = parse(path.read_text(encoding="utf-8"), name)
-        if path.parent.name != "syntax":
-            checked = check(resolve(spec, neighbours(path.parent)))
-            if path.parent.name == "classify" and isinstance(checked, Mixer):
-                classify(checked)
-    return caught.value.diagnostics
+def read(path: Path, name: str) -> None:
+    """Run the stages up to the one that the folder names."""
+    spec = parse(path.read_text(encoding="utf-8"), name)
+    if path.parent.name == "syntax":
+        return
+    checked = check(resolve(spec, neighbours(path.parent)))
+    if path.parent.name == "classify" and isinstance(checked, Mixer):
+        classify(checked)
 
 
 @pytest.mark.golden
@@ -37,7 +36,9 @@ def test_bad_spec_is_refused_as_written_beside_it(
     path: Path, request: pytest.FixtureRequest
 ) -> None:
     name = path.relative_to(BAD).as_posix()
-    diagnostics = _diagnostics(path, name)
+    with pytest.raises(SpecError) as caught:
+        read(path, name)
+    diagnostics = caught.value.diagnostics
     slugs = {diagnostic.slug for diagnostic in diagnostics}
     assert any(f"{path.stem}-".startswith(f"{slug}-") for slug in slugs), slugs
     text = render(diagnostics, {name: path.read_text(encoding="utf-8")})

@@ -70,6 +70,30 @@ def table_axis(span: Span) -> Diagnostic:
     )
 
 
+def contraction_place(span: Span, operator: Span) -> Diagnostic:
+    """`c * q @ k`: a contraction stands in a product that it does not open."""
+    return Diagnostic(
+        slug="contraction-place",
+        message="`@` opens a product or stands in brackets",
+        span=span,
+        label="neither here",
+        related=(Related(span=operator, label="the product has begun before"),),
+        helps=("put brackets round it: `c * (q @ k)`",),
+    )
+
+
+def contraction_chain(span: Span, first: Span) -> Diagnostic:
+    """`q @ A @ k`: which of the two sums comes first is not said."""
+    return Diagnostic(
+        slug="contraction-place",
+        message="`@` does not chain",
+        span=span,
+        label="a second one",
+        related=(Related(span=first, label="the first"),),
+        helps=("put brackets round the one that comes first: `(q @ A) @ k`",),
+    )
+
+
 def missing_close(span: Span, opening: str, closing: str, found: str) -> Diagnostic:
     """A bracket is still open where the statement is over."""
     return Diagnostic(

@@ -139,6 +139,15 @@ class ToSyntax(Transformer_NonRecursive[Token, Spec]):
         return Unary(span=self._span(meta), operator=str(operator), operand=operand)
 
     def binary(self, meta: Meta, left: Expr, operator: Token, right: Expr) -> Binary:
+        match str(operator), left, right:
+            case "@", Binary(operator="@"), _:
+                self.mistakes.append(errors.contraction_chain(self._span(operator), left.span))
+            case "*" | "/" | "//" | "%", _, (
+                Binary(operator="@") | Unary(operand=Binary(operator="@"))
+            ):
+                self.mistakes.append(errors.contraction_place(right.span, self._span(operator)))
+            case _:
+                pass
         return Binary(span=self._span(meta), operator=str(operator), left=left, right=right)
 
     def compare(self, meta: Meta, first: Expr, *rest: Expr | Token) -> Compare:

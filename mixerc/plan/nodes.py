@@ -8,7 +8,7 @@ of blocks of 2w rows have the axis `p<w>` too. Nodes are compared by identity; `
 equal nodes once.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Literal, TypeAlias
 
@@ -39,7 +39,7 @@ class Node:
     """What every node carries: the axes of its value and the nodes it is made of."""
 
     axes: Axes
-    args: tuple["Node", ...] = ()
+    args: tuple["Node", ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

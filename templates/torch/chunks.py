@@ -47,6 +47,25 @@ def scaled(x, factor, width, side, dim):
     return x
 
 
+def add_rows(x, part, width, side, dim):
+    """x with the blocks [.., pair, row, ..] added to the rows of one side of each pair."""
+    lead = torch.broadcast_shapes(x.shape[:dim], part.shape[: dim - 1])
+    return added(x.expand(*lead, *x.shape[dim:]).clone(), part, width, side, dim)
+
+
+def add_rows_(x, part, width, side, dim):
+    """The same in the memory of x, where that is large enough."""
+    if torch.broadcast_shapes(x.shape[:dim], part.shape[: dim - 1]) != x.shape[:dim]:
+        return add_rows(x, part, width, side, dim)
+    return added(x, part, width, side, dim)
+
+
+def added(x, part, width, side, dim):
+    """x, after the blocks were added to the rows of one side of each pair."""
+    x.unflatten(dim, (-1, 2, width)).select(dim - 1, side).add_(part)
+    return x
+
+
 def blocks(chunk, diagonal, *parts):
     """The lower triangle [.., C, C] from its diagonal and its levels [.., pair, row, key]."""
     known = [part.shape[:-3] for part in parts]

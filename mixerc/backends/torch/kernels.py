@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from mixerc.backends.torch.identifiers import identifier
 from mixerc.backends.torch.nodes import NodePrinter
-from mixerc.backends.torch.order import grown_in_place, growing_last
+from mixerc.backends.torch.order import added_rows, growing_last, in_place
 from mixerc.plan import nodes as n
 from mixerc.plan.build import is_tile
 from mixerc.plan.distribute import Kernel, Schedule, is_scalar
@@ -95,13 +95,15 @@ class KernelPrinter:
         self.kernel = kernel
         self.names = names
         self.order = growing_last(kernel.body)
+        self.added = _added(kernel)
         self.texts = {x: names.of(x) for x in (*kernel.inputs, *_carried(kernel))}
         self.printer = NodePrinter(
             names=self.texts,
             chunk=chunk,
             lead=3 if kernel.schedule == Schedule.CHUNK_MAP else 2,
             like=names.of(_like(kernel)),
-            in_place=grown_in_place(self.order, kernel),
+            in_place=in_place(self.order, kernel),
+            added=self.added,
         )
         self.single = _used_once(kernel)
 
@@ -109,6 +111,12 @@ class KernelPrinter:
         """One assignment a node; a node that one other needs stands inside that one's line."""
         made = []
         for node in self.order:
+            if isinstance(node, n.Rename):
+                self.texts[node] = self.texts[node.args[0]]
+                continue
+            if node in self.added:
+                self.texts[node] = self.printer.held(node.args[0])
+                continue
             text = self.printer.text(node)
             if node in self.single:
                 self.texts[node] = text
@@ -121,6 +129,23 @@ class KernelPrinter:
     def extras(self) -> tuple[str, ...]:
         """The sizes that the kernel speaks of, and the rows past the end, as parameters."""
         return (*sizes_of(self.kernel), *(("valid",) if _pads(self.kernel) else ()))
+
+
+def _added(kernel: Kernel) -> frozenset[n.Node]:
+    """Rows put in place for the sake of one sum alone: they are added where they belong."""
+    uses: dict[n.Node, list[n.Node]] = {}
+    for node in kernel.body:
+        for arg in node.args:
+            uses.setdefault(arg, []).append(node)
+    pairs = (added_rows(node) for node in kernel.body)
+    return frozenset(
+        pair[1]
+        for pair in pairs
+        if pair is not None
+        and pair[1] in kernel.body
+        and len(uses[pair[1]]) == 1
+        and pair[1] not in kernel.stores
+    )
 
 
 def _carried(kernel: Kernel) -> tuple[n.Node, ...]:
@@ -144,11 +169,13 @@ def _used_once(kernel: Kernel) -> set[n.Node]:
         node
         for node in kernel.body
         if isinstance(node, n.Map)
+        and added_rows(node) is None
         and node not in kernel.stores
         and node not in last
         and len(uses.get(node, ())) == 1
         and isinstance(uses[node][0], n.Map)
         and uses[node][0].axes == node.axes
+        and added_rows(uses[node][0]) is None
     }
 
 

@@ -1,8 +1,11 @@
 """Breaks long lines of generated Python at their brackets, as a formatter would."""
 
 import ast
+from collections.abc import Iterator
+from itertools import pairwise
 
 _WIDTH = 96
+_LEVELS = ((ast.Add, ast.Sub), (ast.Mult, ast.Div))
 _OPEN, _CLOSE = "([{", ")]}"
 
 
@@ -17,14 +20,29 @@ def laid_out(statement: str, indent: int, comment: str = "") -> tuple[str, ...]:
 
 
 def _in_brackets(statement: str, room: int) -> tuple[str, ...]:
-    """An assignment of a sum or product that is only too long for one line gets brackets."""
-    if len(statement) <= room or " = " not in statement:
+    """An assignment of a long sum or product: brackets, and a line for each part."""
+    if len(statement) <= room or statement.endswith(":"):
         return ()
     node = ast.parse(statement).body[0]
-    left, _, right = statement.partition(" = ")
     if not isinstance(node, ast.Assign) or not isinstance(node.value, ast.BinOp):
         return ()
-    return (f"{left} = (", f"    {right}", ")") if len(right) <= room - 4 else ()
+    left, _, right = statement.partition(" = ")
+    parts = (right,) if len(right) <= room - 4 else tuple(_operands(right))
+    lines = [line for part in parts for line in _broken(part, room - 4)]
+    return (f"{left} = (", *(f"    {line}" for line in lines), ")")
+
+
+def _operands(text: str) -> Iterator[str]:
+    """The operands of a sum or product, each with the operator before it."""
+    node = ast.parse(text, mode="eval").body
+    kinds = next((k for k in _LEVELS if isinstance(node, ast.BinOp) and isinstance(node.op, k)), ())
+    cuts = [len(text)]
+    while isinstance(node, ast.BinOp) and isinstance(node.op, kinds):
+        gap = text.encode()[: node.right.col_offset].decode()
+        cuts.insert(0, gap.rstrip("( ").rfind(" ") + 1)
+        node = node.left
+    for start, end in pairwise((0, *cuts)):
+        yield text[start:end].strip()
 
 
 def _broken(text: str, room: int) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ chunks in front of them broadcast.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from mixerc.backends.torch.order import added_rows
 from mixerc.backends.torch.printer import NumberText, apply_text, number_text, within
 from mixerc.plan import nodes as n
 from mixerc.plan.distribute import is_scalar
@@ -26,10 +27,13 @@ class NodePrinter:
     lead: int
     like: str
     in_place: frozenset[n.Node] = frozenset()
+    added: frozenset[n.Node] = frozenset()
 
     def text(self, node: n.Node) -> str:
         """The expression that computes a node."""
         match node:
+            case n.Map() if (pair := added_rows(node)) is not None and pair[1] in self.added:
+                return self._added(node, *pair)
             case n.Map(primitive=primitive, args=args):
                 return apply_text(primitive, tuple(self.aligned(a, node.axes) for a in args))
             case n.Contract():
@@ -182,6 +186,14 @@ class NodePrinter:
         start = " + ".join(lengths[: node.index]) or "0"
         piece = f"{view}.narrow(-1, {start}, {lengths[node.index]})"
         return piece if own[node.index] else f"{piece}.squeeze(-1)"
+
+    def _added(self, node: n.Node, other: n.Node, rows: n.Place) -> str:
+        """Blocks added to the rows of one side of each pair."""
+        add = "add_rows_" if node in self.in_place else "add_rows"
+        where = f"{rows.width}, {_SIDES[rows.side]}, {_dim(rows.axes, n.ROW)}"
+        blocks = rows.args[0]
+        wanted = (n.pair_axis(rows.width), n.row_axis(rows.width), *rows.axes[1:])
+        return f"{add}({self.held(other)}, {self.aligned(blocks, wanted)}, {where})"
 
     def _tile(self, node: n.Node) -> str:
         arg = self.held(node.args[0]) if node.args else ""

@@ -7,6 +7,7 @@ Where nothing needs the smaller level any more, the rows are multiplied where th
 from mixerc.plan import nodes as n
 from mixerc.plan.distribute import Kernel
 
+FRESH = (n.Map, n.Grow, n.Contract, n.Place)
 VIEWS = (n.Halves, n.Rename, n.Pad, n.Pick, n.Diagonal, n.Block, n.Spread)
 
 
@@ -26,8 +27,20 @@ def growing_last(body: tuple[n.Node, ...]) -> tuple[n.Node, ...]:
     return tuple(order)
 
 
-def grown_in_place(order: tuple[n.Node, ...], kernel: Kernel) -> frozenset[n.Node]:
-    """The Grow nodes whose argument is a value of this kernel that nothing needs later."""
+def added_rows(node: n.Node) -> tuple[n.Node, n.Place] | None:
+    """A sum with rows put in place, which need not be spread out to be added: (other, rows)."""
+    match node:
+        case n.Map(primitive="add", args=(other, n.Place() as rows)) if other.axes == rows.axes:
+            return other, rows
+        case n.Map(primitive="add", args=(n.Place() as rows, other)) if other.axes == rows.axes:
+            return other, rows
+        case _:
+            return None
+
+
+def in_place(order: tuple[n.Node, ...], kernel: Kernel) -> frozenset[n.Node]:
+    """The nodes that may overwrite their first operand: a value of this kernel, fresh in memory,
+    that nothing needs later."""
     place = {node: i for i, node in enumerate(order)}
     users: dict[n.Node, list[n.Node]] = {}
     for node in order:
@@ -43,11 +56,17 @@ def grown_in_place(order: tuple[n.Node, ...], kernel: Kernel) -> frozenset[n.Nod
         seen = [last_use(user) if isinstance(user, VIEWS) else place[user] for user in uses]
         return max(seen, default=-1)
 
-    return frozenset(
-        node
-        for node in order
-        if isinstance(node, n.Grow)
-        and isinstance(node.args[0], n.Map | n.Grow)
-        and node.args[0] in place
-        and last_use(node.args[0]) <= place[node]
-    )
+    def reusable(node: n.Node) -> bool:
+        first = _overwritten(node)
+        fresh = isinstance(first, FRESH) and first in place
+        return first is not None and fresh and last_use(first) <= place[node]
+
+    return frozenset(node for node in order if reusable(node))
+
+
+def _overwritten(node: n.Node) -> n.Node | None:
+    """The operand whose memory a node could take over."""
+    if isinstance(node, n.Grow):
+        return node.args[0]
+    pair = added_rows(node)
+    return None if pair is None else pair[0]

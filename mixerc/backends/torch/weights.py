@@ -54,10 +54,7 @@ def weights_of(mixer: Mixer) -> Weights:
                 pass
             case Param(name=name):
                 weights += _param(line, known)
-                text = f"self.{attribute(name)}"
-                known[name] = Text(
-                    text=text, dims=table_dims(line), is_complex=line.sort.kind is Kind.COMPLEX
-                )
+                known[name] = _read_again(line)
             case Value(name=name, expr=expr, sort=sort):
                 weights += _line_weights(name, expr, known)
                 if not sort.times and _is_known(expr, known):
@@ -65,6 +62,14 @@ def weights_of(mixer: Mixer) -> Weights:
             case _:
                 assert_never(line)
     return weights if mixer.y is None else weights + _line_weights("y", mixer.y, known)
+
+
+def _read_again(line: Param) -> Text:
+    """A parameter in the initial value of another one, which is computed in float64."""
+    is_complex = line.sort.kind is Kind.COMPLEX
+    text = f"self.{attribute(line.name)}"
+    text = text if is_complex else f"{text}.double()"
+    return Text(text=text, dims=table_dims(line), is_complex=is_complex)
 
 
 def _is_known(expr: Expr, known: dict[str, Text]) -> bool:
