@@ -15,15 +15,15 @@ from mixerc.backends.torch.emit import emit
 from mixerc.compiler import Source, front, plan, read_source
 from mixerc.explain import explain_mixer
 from mixerc.ir.mixer import Mixer, Stack, Value
+from mixerc.runtime.bounds import check_inputs
 from mixerc.runtime.cache import find, key_of, store
 from mixerc.runtime.load import load_module
-from mixerc.runtime.mixer import Backing, CompiledMixer, CoreSignature
-from mixerc.runtime.bounds import check_inputs
+from mixerc.runtime.mixer import CompiledMixer, CoreSignature
 
 TARGETS = ("auto", "torch")
 
 
-def compile(  # noqa: A001 - mixerc.compile is the name that people type
+def compile(
     spec: str | Path,
     *,
     target: str = "auto",
@@ -74,9 +74,7 @@ class Pipeline:
         return frozenset(
             line.name
             for line in self.mixer.lines
-            if isinstance(line, Value)
-            and line.name in decays
-            and logarithm(line.expr) is not None
+            if isinstance(line, Value) and line.name in decays and logarithm(line.expr) is not None
         )
 
     def compiled(self) -> CompiledMixer:

@@ -1,7 +1,7 @@
 """What the compiler knows of a mixer, in words and numbers: `mixerc explain`. Needs no torch."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from mixerc.algebra.classify import Algebra
 from mixerc.algebra.linear import Linear, LinearState, decay_names
@@ -40,7 +40,7 @@ def numeric_sizes(mixer: Mixer, given: Mapping[str, float]) -> dict[str, float]:
     return sizes
 
 
-_ARITHMETIC = {
+_ARITHMETIC: dict[str, Callable[..., float]] = {
     "add": lambda a, b: a + b,
     "sub": lambda a, b: a - b,
     "mul": lambda a, b: a * b,
@@ -111,7 +111,8 @@ def _cost_table(linear: Linear, sizes: Mapping[str, float]) -> Iterable[str]:
     shown = {axis for state in linear.states for axis in (a.rstrip("'") for a in state.axes)}
     at = ", ".join(f"{axis} = {counts[axis]}" for axis in sorted(shown))
     yield f"Cost of a token and head, counted from the plan at {at}, C = {CHUNK_SHOWN}, fp32:"
-    yield f"  {'program':<10} {'products':>12} {'other ops':>12} {'bytes, floor':>13} {'between':>10}"
+    heads = f"{'products':>12} {'other ops':>12} {'bytes, floor':>13} {'between':>10}"
+    yield f"  {'program':<10} {heads}"
     for name, program in plan.programs:
         yield _cost_line(name, cost(program, counts))
     order = " + ".join(_order(state) for state in linear.states)

@@ -7,7 +7,17 @@ a contraction is distributed over sums, and factors without the summed axis move
 from dataclasses import dataclass, field, replace
 
 from mixerc.algebra.linear import Readout
-from mixerc.algebra.terms import ELEMENTWISE, SEVERAL, Factor, NotLinear, apply, factors, number, product, reads_state
+from mixerc.algebra.terms import (
+    ELEMENTWISE,
+    SEVERAL,
+    Factor,
+    NotLinear,
+    apply,
+    factors,
+    number,
+    product,
+    reads_state,
+)
 from mixerc.ir.expr import Apply, Contract, Expr, Read, Reduce
 from mixerc.ir.show import show_expr
 from mixerc.ir.sorts import Axis, Sort, Time

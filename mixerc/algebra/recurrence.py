@@ -107,9 +107,7 @@ def _writes(
     return tuple(_write(state, term, keys, values) for term in summands(rest, keys, values))
 
 
-def _write(
-    state: State, term: list[Expr], keys: frozenset[Axis], values: frozenset[Axis]
-) -> Write:
+def _write(state: State, term: list[Expr], keys: frozenset[Axis], values: frozenset[Axis]) -> Write:
     for factor in term:
         axes = frozenset(factor.sort.axes)
         if axes & keys and axes & values:

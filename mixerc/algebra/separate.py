@@ -7,7 +7,16 @@ splits split too, so a polynomial of q[t] @ k[s] does (one state a degree), and 
 from dataclasses import dataclass
 
 from mixerc.algebra.linear import Product
-from mixerc.algebra.terms import ATTENTION, Factor, NotLinear, apply, at_token, factors, number, renamed
+from mixerc.algebra.terms import (
+    ATTENTION,
+    Factor,
+    NotLinear,
+    apply,
+    at_token,
+    factors,
+    number,
+    renamed,
+)
 from mixerc.ir.expr import Apply, Contract, Expr, Number, Reduce
 from mixerc.ir.show import show_expr
 from mixerc.ir.sorts import Axis
@@ -60,9 +69,7 @@ def _product(expr: Expr) -> Product:
     return tuple(Factor(expr=at_token(factor)) for factor in factors(expr))
 
 
-def _contracted(
-    left: list[Expr], right: list[Expr], axis: Axis, other: Axis, whole: Expr
-) -> Pair:
+def _contracted(left: list[Expr], right: list[Expr], axis: Axis, other: Axis, whole: Expr) -> Pair:
     """One pair from a contraction whose every factor belongs to one token."""
     query: list[Factor] = []
     key: list[Factor] = []

@@ -1,6 +1,6 @@
 """A sum over s as a linear mixer: weight split into pairs, one state a pair, decays inside.
 
-    o[t] = sum_{s <= t} weight(t, s) · prod_{s<j<=t} decay[j] · value[s],  divided by f(sum)
+o[t] = sum_{s <= t} weight(t, s) · prod_{s<j<=t} decay[j] · value[s],  divided by f(sum)
 """
 
 from dataclasses import replace
@@ -75,9 +75,7 @@ class _Sum:
         if self.branch.normalize is not None:
             total = apply("div", total, self._normalizer(self.branch.normalize))
         result = _replace_read(output.expr, self.branch.name, total)
-        return Linear(
-            states=tuple(self.states), readouts=tuple(self.readouts), output=result
-        )
+        return Linear(states=tuple(self.states), readouts=tuple(self.readouts), output=result)
 
     def _normalizer(self, normalize: Expr) -> Expr:
         if not any(isinstance(e, Read) and e.name == "sum" for e in walk(normalize)):
@@ -102,9 +100,7 @@ class _Sum:
         if self.strict:
             query = (*query, *(Factor(expr=d) for d in along_keys))
         name = f"#{len(self.readouts)}"
-        self.readouts.append(
-            Readout(name=name, state=state.name, query=query, before=self.strict)
-        )
+        self.readouts.append(Readout(name=name, state=state.name, query=query, before=self.strict))
         sort = replace(self.branch.sort, axes=value_axes)
         read = Read(name=name, time=Time.T, sort=sort, span=self.branch.span)
         return apply("mul", product(before), read)
@@ -164,5 +160,3 @@ def _replace_read(expr: Expr, name: str, by: Expr) -> Expr:
             return by
         case _:
             return map_children(expr, lambda e: _replace_read(e, name, by))
-
-

@@ -76,9 +76,7 @@ def apply(primitive: str, *operands: Expr) -> Expr:
             return number(-value)
     axes = tuple(dict.fromkeys(axis for e in operands for axis in e.sort.axes))
     times = frozenset[str]().union(*(e.sort.times for e in operands))
-    sort = Sort(
-        axes=axes, kind=operands[-1].sort.kind, heads=join_heads(operands), times=times
-    )
+    sort = Sort(axes=axes, kind=operands[-1].sort.kind, heads=join_heads(operands), times=times)
     return Apply(primitive=primitive, operands=operands, sort=sort, span=operands[0].span)
 
 

@@ -69,14 +69,16 @@ def ranked(statements: Iterable[Statement]) -> list[tuple[Rank, Statement]]:
 
 
 def _ranks(statements: list[Statement]) -> list[Rank]:
+    """The rank of each line, whatever order they are in: what a value reads lifts its rank."""
     known = dict(GIVEN)
-    ranks = []
-    for statement in statements:
-        rank = _rank(statement, known)
-        ranks.append(rank)
-        for name in _gives(statement):
-            known.setdefault(name, rank)
-    return ranks
+    while True:
+        ranks = [_rank(statement, known) for statement in statements]
+        before = dict(known)
+        for statement, rank in zip(statements, ranks, strict=True):
+            for name in _gives(statement):
+                known[name] = max(known.get(name, rank), rank)
+        if known == before:
+            return ranks
 
 
 def _rank(statement: Statement, known: dict[str, Rank]) -> Rank:
@@ -133,18 +135,13 @@ def _gives(statement: Statement) -> set[str]:
 
 
 def _above(statements: list[Statement]) -> list[set[int]]:
-    """For each line the lines above that must stay there: one gives a name that the other has."""
+    """For each line the lines above it that give a name which it reads, or gives too."""
     givers: dict[str, list[int]] = defaultdict(list)
-    readers: dict[str, list[int]] = defaultdict(list)
     result = []
     for index, statement in enumerate(statements):
         gives = _gives(statement)
-        reads = {name for name, _ in mentions(statement)}
-        needed = {other for name in gives | reads for other in givers[name]}
-        needed |= {other for name in gives for other in readers[name]}
-        result.append(needed)
+        names = gives | {name for name, _ in mentions(statement)}
+        result.append({other for name in names for other in givers[name]})
         for name in gives:
             givers[name].append(index)
-        for name in reads:
-            readers[name].append(index)
     return result

@@ -5,7 +5,7 @@ rounded outwards.
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TypeAlias
@@ -17,7 +17,6 @@ Corner: TypeAlias = tuple[Bound, bool]
 """A bound and whether it is open."""
 
 INF = math.inf
-_HUGE = Fraction(2) ** 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,20 +78,23 @@ EITHER = between(0, 1)
 """Conditions are 1 where they hold and 0 where they do not."""
 
 
-def _lows(a: Interval) -> Corner:
+def lows(a: Interval) -> Corner:
+    """The lower corner."""
     return a.low, a.low_open
 
 
-def _highs(a: Interval) -> Corner:
+def highs(a: Interval) -> Corner:
+    """The upper corner."""
     return a.high, a.high_open
 
 
-def _least(corners: Iterable[Corner]) -> Corner:
+def least(corners: Iterable[Corner]) -> Corner:
     """The smallest; of equal ones a closed one."""
     return min(corners, key=lambda corner: (corner[0], corner[1]))
 
 
-def _greatest(corners: Iterable[Corner]) -> Corner:
+def greatest(corners: Iterable[Corner]) -> Corner:
+    """The largest; of equal ones a closed one."""
     return max(corners, key=lambda corner: (corner[0], not corner[1]))
 
 
@@ -105,13 +107,13 @@ def within(a: Interval, limits: Interval) -> bool:
 
 def hull(*intervals: Interval) -> Interval:
     """The smallest interval that holds these."""
-    return make(_least(map(_lows, intervals)), _greatest(map(_highs, intervals)))
+    return make(least(map(lows, intervals)), greatest(map(highs, intervals)))
 
 
 def intersect(a: Interval, b: Interval) -> Interval:
     """What two intervals share that both hold some number; `a`, should they share none."""
-    low = max(_lows(a), _lows(b))
-    high = min(_highs(a), _highs(b), key=lambda corner: (corner[0], not corner[1]))
+    low = max(lows(a), lows(b))
+    high = min(highs(a), highs(b), key=lambda corner: (corner[0], not corner[1]))
     if low[0] > high[0] or (low[0] == high[0] and (low[1] or high[1])):
         return a
     return make(low, high)
@@ -143,8 +145,8 @@ def _product(a: Corner, b: Corner) -> Corner:
 
 def multiply(a: Interval, b: Interval) -> Interval:
     """a * b."""
-    corners = [_product(x, y) for x in (_lows(a), _highs(a)) for y in (_lows(b), _highs(b))]
-    return make(_least(corners), _greatest(corners))
+    corners = [_product(x, y) for x in (lows(a), highs(a)) for y in (lows(b), highs(b))]
+    return make(least(corners), greatest(corners))
 
 
 def divide(a: Interval, b: Interval) -> Interval:
@@ -153,7 +155,7 @@ def divide(a: Interval, b: Interval) -> Interval:
         return ALL
     if b.high <= 0:
         return negate(divide(a, negate(b)))
-    return multiply(a, make(_inverse(_highs(b)), _inverse(_lows(b))))
+    return multiply(a, make(_inverse(highs(b)), _inverse(lows(b))))
 
 
 def _inverse(corner: Corner) -> Corner:
@@ -192,62 +194,14 @@ def absolute(a: Interval) -> Interval:
         return a
     if a.high <= 0:
         return negate(a)
-    return make((Fraction(0), False), _greatest([_highs(a), _highs(negate(a))]))
+    return make((Fraction(0), False), greatest([highs(a), highs(negate(a))]))
 
 
 def larger(a: Interval, b: Interval) -> Interval:
     """max(a, b)."""
-    return make(max(_lows(a), _lows(b)), _greatest([_highs(a), _highs(b)]))
+    return make(max(lows(a), lows(b)), greatest([highs(a), highs(b)]))
 
 
 def smaller(a: Interval, b: Interval) -> Interval:
     """min(a, b)."""
     return negate(larger(negate(a), negate(b)))
-
-
-def enclose(value: float) -> tuple[Bound, Bound]:
-    """Bounds a few roundings below and above a computed number."""
-    if math.isinf(value):
-        return (_HUGE, INF) if value > 0 else (-INF, -_HUGE)
-    exact = Fraction(value)
-    slack = abs(exact) / 2**48 + Fraction(1, 2**1000)
-    return exact - slack, exact + slack
-
-
-def increasing(
-    a: Interval, function: Callable[[float], float], limits: Interval, anchor: tuple[int, Bound]
-) -> Interval:
-    """An increasing function, from its `limits` at both ends and one value that is known exactly."""
-    low = _at(_lows(a), function, limits, anchor, up=False)
-    high = _at(_highs(a), function, limits, anchor, up=True)
-    return make(low, high)
-
-
-def _at(
-    corner: Corner,
-    function: Callable[[float], float],
-    limits: Interval,
-    anchor: tuple[int, Bound],
-    *,
-    up: bool,
-) -> Corner:
-    x, is_open = corner
-    known, value = anchor
-    if isinstance(x, float):
-        return _highs(limits) if x > 0 else _lows(limits)
-    if x == known:
-        return value, is_open
-    bounds = enclose(function(_float(x)))
-    low, high = max(limits.low, bounds[0]), min(limits.high, bounds[1])
-    if x < known:
-        high = min(high, value)
-    else:
-        low = max(low, value)
-    return (high, is_open) if up else (low, is_open)
-
-
-def _float(x: Fraction) -> float:
-    try:
-        return float(x)
-    except OverflowError:
-        return math.copysign(INF, x)

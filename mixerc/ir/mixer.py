@@ -85,7 +85,7 @@ class Update:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Branch:
-    """One sum over s: o[t] = sum_s [mask] · weight · prod_{s<j<=t} decay[j] · value[s], / normalize.
+    """One sum over s: sum_s [mask] · weight · prod_{s<j<=t} decay[j] · value[s], / normalize.
 
     `name` is "o" where the spec has no `branch`. `mask` is a bool of t and s. `value` has only
     the time s. `decay` and `normalize` (an expression that reads `sum`) may be absent.

@@ -41,6 +41,10 @@ def _silu_slope(f: Builder, x: Any) -> Any:
     return f("add", f("sigmoid", x), f("mul", x, _sigmoid_slope(f, x)))
 
 
+def _erf_slope(f: Builder, x: Any) -> Any:
+    return f("div", f("mul", 2, f("exp", f("neg", f("mul", x, x)))), f("sqrt", f("pi")))
+
+
 def _gelu_slope(f: Builder, x: Any) -> Any:
     density = f("div", f("exp", f("mul", f("mul", x, x), -_HALF)), f("sqrt", f("mul", 2, f("pi"))))
     phi = f("mul", f("add", f("erf", f("div", x, f("sqrt", 2))), 1), _HALF)
@@ -108,7 +112,7 @@ _ROWS = (
     _row("complex", 2, None, "complex"),
     _row("where", 3, lambda f, c, a, b: (None, f("where", c, 1, 0), f("where", c, 0, 1))),
     _row("max", 2, _larger),
-    _row("min", 2, lambda f, a, b: _larger(f, b, a)[::-1]),
+    _row("min", 2, lambda f, a, b: _larger(f, b, a)),
     _row("lerp", 3, lambda f, a, b, w: (f("sub", 1, w), w, f("sub", b, a))),
     _row("eq", 2, None, "bool"),
     _row("ne", 2, None, "bool"),
@@ -119,8 +123,8 @@ _ROWS = (
     _row("and", 2, None, "bool"),
     _row("or", 2, None, "bool"),
     _row("not", 1, None, "bool"),
-    _row("erf", 1, None, written=False),
-    _row("sign", 1, None, "real", written=False),
+    _row("erf", 1, lambda f, x: (_erf_slope(f, x),), written=False),
+    _row("sign", 1, lambda f, x: (0,), "real", written=False),
     _row("pi", 0, None, "real", written=False),
 )
 

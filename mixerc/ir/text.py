@@ -150,7 +150,7 @@ class _Writer:
         """`-` may stand in an exponent, and powers nest to the right."""
         text, level = self.text(exponent)
         negative = level == MINUS and not text[1:].startswith("-")
-        shown = text if level >= POWER or negative and _simple(exponent) else f"({text})"
+        shown = text if level >= POWER or (negative and _simple(exponent)) else f"({text})"
         return f"{self.at(base, ATOM)}^{shown}"
 
     def _step(self, expr: e.Expr) -> tuple[str, int]:

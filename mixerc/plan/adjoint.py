@@ -5,7 +5,6 @@ to the carried states before it. Nothing is divided by a decay.
 """
 
 from collections.abc import Iterable
-from typing import assert_never
 
 from mixerc.ir.primitives import PRIMITIVES
 from mixerc.plan import nodes as n
@@ -155,8 +154,4 @@ def _reduced(b: Builder, g: n.Node, other: n.Node, axes: n.Axes) -> n.Node:
 
 def _part(b: Builder, node: n.Concat, g: n.Node, index: int) -> n.Node:
     arg = node.args[index]
-    return b.intern(
-        n.Part(axes=arg.axes, args=(g, *node.args), over=node.over, index=index)
-    )
-
-
+    return b.intern(n.Part(axes=arg.axes, args=(g, *node.args), over=node.over, index=index))

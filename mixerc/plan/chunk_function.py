@@ -23,14 +23,10 @@ def chunk_function(linear: Linear, chunk: int, logarithms: frozenset[str]) -> n.
     """The chunk function; decays named in `logarithms` are given as `log_<name>`."""
     b = Builder()
     states = {state.name: _ChunkState(b, state, chunk, logarithms) for state in linear.states}
-    reads = {
-        readout.name: states[readout.state].read(readout) for readout in linear.readouts
-    }
+    reads = {readout.name: states[readout.state].read(readout) for readout in linear.readouts}
     output = _substitute(b, linear.output, reads)
     carries = tuple((state.carry, state.next()) for state in states.values())
-    return n.ChunkFunction(
-        nodes=b.nodes, outputs=(("o", output),), carries=carries, chunk=chunk
-    )
+    return n.ChunkFunction(nodes=b.nodes, outputs=(("o", output),), carries=carries, chunk=chunk)
 
 
 def _substitute(b: Builder, output: Expr, reads: dict[str, n.Node]) -> n.Node:

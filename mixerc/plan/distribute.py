@@ -126,7 +126,9 @@ class _Cut:
             reverse=reverse and scans,
             inputs=tuple(x for x in self.function.nodes if x in inputs),
             body=inner,
-            stores=tuple(x for x in self.function.nodes if x in wanted and _stored(x, self.carries)),
+            stores=tuple(
+                x for x in self.function.nodes if x in wanted and _stored(x, self.carries)
+            ),
             carries=self.function.carries if scans else (),
         )
 

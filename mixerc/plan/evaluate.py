@@ -94,8 +94,8 @@ class _Run:
             case n.Sum(args=(arg,), over=over):
                 return self._sum(self.aligned(arg, node.axes + over), len(node.axes))
             case n.Max(args=(arg,), over=over):
-                axes = tuple(range(len(node.axes), len(node.axes) + len(over)))
-                return self.aligned(arg, node.axes + over).max(axis=axes)
+                summed = tuple(range(len(node.axes), len(node.axes) + len(over)))
+                return self.aligned(arg, node.axes + over).max(axis=summed)
             case _:
                 return self._tile(node)
 
@@ -126,7 +126,7 @@ class _Run:
                 return self._blocked(arg, rows.axes, width)[_at(rows.axes, side)]
             case n.Place(args=(blocks,), width=width, side=side):
                 return self._place(self.aligned(blocks, _pair_first(blocks, width)), width, side)
-            case n.Pick(args=(totals,), width=width, side=side):
+            case n.Pick(width=width, side=side):
                 axis = node.axes.index(n.pair_axis(width))
                 return np.take(arg, range(side == "right", arg.shape[axis], 2), axis=axis)
             case n.Unpick(width=width, side=side):
@@ -140,11 +140,13 @@ class _Run:
             case n.Diagonal():
                 return np.array([arg[i, i] for i in range(len(arg))], dtype=arg.dtype)
             case n.Triangle(strict=strict):
-                keep = np.tri(*arg.shape, k=-1 if strict else 0, dtype=bool)
+                keep = np.tri(len(arg), len(arg), -1 if strict else 0, dtype=bool)
                 return np.where(keep, arg, self._zeros(arg.shape, arg))
             case n.Concat(args=args, parts=parts, over=over):
                 shared = tuple(a for a in node.axes if a != over)
-                return np.concatenate([self._slice(a, shared, p) for a, p in zip(args, parts, strict=True)], axis=-1)
+                return np.concatenate(
+                    [self._slice(a, shared, p) for a, p in zip(args, parts, strict=True)], axis=-1
+                )
             case n.Part(args=(whole, *parts), over=over, index=index):
                 return self._part(whole, parts, over, index, node)
             case _:
@@ -207,9 +209,7 @@ class _Run:
         value = self.aligned(node, axes)
         return value if own else value[..., None]
 
-    def _part(
-        self, whole: n.Node, parts: list[n.Node], over: str, index: int, node: n.Node
-    ) -> Any:
+    def _part(self, whole: n.Node, parts: list[n.Node], over: str, index: int, node: n.Node) -> Any:
         own = [next((a for a in p.axes if a not in whole.axes), "") for p in parts]
         lengths = [self.lengths[a] if a else 1 for a in own]
         shared = tuple(a for a in node.axes if a != own[index])
@@ -227,5 +227,3 @@ def _pair_first(node: n.Node, width: int) -> n.Axes:
 def _at(axes: n.Axes, side: n.Side) -> tuple[Any, ...]:
     """The index that takes one side of a pair, behind the axes that stand before the rows."""
     return (*(slice(None) for _ in axes[: axes.index(n.ROW) + 1]), int(side == "right"))
-
-

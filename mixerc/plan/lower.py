@@ -50,8 +50,23 @@ def lower(b: Builder, expr: e.Expr) -> n.Node:
             return b.intern(n.Arange(axes=(axis,)))
         case e.Concat(parts=parts, axis=axis):
             return _concat(b, parts, axis)
+        case _:
+            return _outside(expr)
+
+
+def _outside(expr: e.Expr) -> n.Node:
+    """What the classifier keeps out of the core of a linear mixer."""
+    match expr:
         case (
-            e.Position()
+            e.Number()
+            | e.Size()
+            | e.Read()
+            | e.Apply()
+            | e.Contract()
+            | e.Reduce()
+            | e.Arange()
+            | e.Concat()
+            | e.Position()
             | e.TimeSum()
             | e.Fold()
             | e.Draw()
@@ -75,9 +90,7 @@ def _contract(b: Builder, left: n.Node, right: n.Node, axis: Axis, other: Axis) 
     if axis == other:
         return b.contract(left, right, (axis,))
     meeting = f"{axis}/{other}"
-    summed = b.contract(
-        b.rename(left, axis, meeting), b.rename(right, other, meeting), (meeting,)
-    )
+    summed = b.contract(b.rename(left, axis, meeting), b.rename(right, other, meeting), (meeting,))
     plain, copy = sorted((axis, other), key=len)
     return b.rename(summed, copy, plain)
 
@@ -100,9 +113,9 @@ def _concat(b: Builder, parts: Iterable[e.Expr], axis: Axis) -> n.Node:
     lowered = [lower(b, part) for part in parts]
     own = tuple(part.sort.axes[-1] if part.sort.axes else "" for part in parts)
     shared = tuple(
-        dict.fromkeys(a for node, name in zip(lowered, own, strict=True) for a in node.axes if a != name)
+        dict.fromkeys(
+            a for node, name in zip(lowered, own, strict=True) for a in node.axes if a != name
+        )
     )
     spread = tuple(b.spread(node, shared) for node in lowered)
     return b.intern(n.Concat(axes=(*shared, axis), args=spread, over=axis, parts=own))
-
-

@@ -7,6 +7,7 @@ from mixerc.plan import nodes as n
 from mixerc.plan.adjoint import adjoint
 from mixerc.plan.chunk_function import chunk_function
 from mixerc.plan.distribute import Program, distribute, states_only
+from mixerc.plan.verify import verify
 
 CHUNK = 64
 """Tokens a chunk where the caller does not choose: below it scans dominate, above it scores."""
@@ -41,10 +42,10 @@ def make_plan(linear: Linear, *, chunk: int, logarithms: frozenset[str]) -> Plan
     return Plan(
         chunk=chunk,
         logarithms=logarithms,
-        forward=distribute(function),
-        recurrent=distribute(chunk_function(linear, 1, logarithms)),
-        states=distribute(states_only(function), boundaries=True),
-        backward=distribute(adjoint(function), reverse=True),
+        forward=verify(distribute(function)),
+        recurrent=verify(distribute(chunk_function(linear, 1, logarithms))),
+        states=verify(distribute(states_only(function), boundaries=True)),
+        backward=verify(distribute(adjoint(function), reverse=True)),
     )
 
 

@@ -38,11 +38,11 @@ def _within(name: str, value: Any, holds: bool, what: str) -> None:
 
 def _in_range(name: str, value: Any, bounds: Range) -> None:
     low, high = value.min().item(), value.max().item()
-    below = bounds.low is not None and (
-        low <= bounds.low if bounds.low_open else low < bounds.low
-    )
+    below = bounds.low is not None and (low <= bounds.low if bounds.low_open else low < bounds.low)
     above = bounds.high is not None and (
         high >= bounds.high if bounds.high_open else high > bounds.high
     )
     if below or above:
-        raise ValueError(f"`{name}` leaves its declared range: it runs from {low:.6g} to {high:.6g}")
+        raise ValueError(
+            f"`{name}` leaves its declared range: it runs from {low:.6g} to {high:.6g}"
+        )

@@ -97,7 +97,7 @@ class CompiledMixer:
         return Path(str(self.module.__file__)).read_text(encoding="utf-8")
 
     @property
-    def Layer(self) -> Any:  # noqa: N802 - a class
+    def Layer(self) -> Any:
         """The nn.Module: `Layer(d_model=512, heads=8)`."""
         layer = getattr(self.module, "Layer", None)
         if layer is None:

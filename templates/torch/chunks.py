@@ -4,6 +4,8 @@ A tile is [B, H, N, axes…] with N chunks; dimensions are counted from the end,
 text serves inside a scan, where a value is [B, H, axes…]. Sides of a pair: 0 left, 1 right.
 """
 
+import itertools
+
 import torch
 
 SEGMENT = 1024
@@ -107,8 +109,10 @@ def filled(value, lengths, like, lead):
 
 def along(chunks, *values, reverse=False):
     """The values of each chunk in turn, as tuples."""
-    steps = zip(*(value.expand(*value.shape[:2], chunks, *value.shape[3:]).unbind(2)
-                  for value in values), strict=True)
+    steps = zip(
+        *(value.expand(*value.shape[:2], chunks, *value.shape[3:]).unbind(2) for value in values),
+        strict=True,
+    )
     return reversed(list(steps)) if reverse else steps
 
 
@@ -170,7 +174,7 @@ def packed_pieces(bounds, chunk, device):
     """Chunks of several sequences in one row, none across a boundary."""
     spans = [
         (sequence, start, min(start + chunk, stop))
-        for sequence, (first, stop) in enumerate(zip(bounds[:-1], bounds[1:], strict=True))
+        for sequence, (first, stop) in enumerate(itertools.pairwise(bounds))
         for start in range(first, stop, chunk)
     ]
     size = SEGMENT // chunk

@@ -56,7 +56,11 @@ def run_backward(programs, chunk, streams, constants, states, size, cotangents, 
         for index, tile in zip(of_constants, made[len(of_streams) :], strict=True):
             add_reduced(d_constants[index], tile)
     d_constants = [d.to(x.dtype) for d, x in zip(d_constants, constants, strict=True)]
-    return [*d_streams, *d_constants, *(d.to(x.dtype) for d, x in zip(d_states, states, strict=True))]
+    return [
+        *d_streams,
+        *d_constants,
+        *(d.to(x.dtype) for d, x in zip(d_states, states, strict=True)),
+    ]
 
 
 def folded(info, in_dims, tensors):

@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from mixerc.algebra.linear import Linear, decay_names
 from mixerc.backends.torch.identifiers import identifier
 from mixerc.backends.torch.kernels import sizes_of
 from mixerc.backends.torch.printer import number_text
 from mixerc.backends.torch.programs import Inputs, ProgramView, program_view
-from mixerc.algebra.linear import Linear, decay_names
 from mixerc.ir.expr import Number
 from mixerc.ir.mixer import Input, Mixer, Param, Value
 from mixerc.ir.sorts import Sort
@@ -95,7 +95,7 @@ class Core:
             name=self.mixer.name,
             sizes=_names(size.name for size in self.mixer.sizes),
             chunk=self.plan.chunk,
-            given=_names(name for name in self.given if name != "heads"),
+            given=_names(self.options),
             streams=_names(_plain(i) for i in self.streams),
             params=_names(_plain(i) for i in self.constants),
             decays=_names(self.decays),
@@ -143,6 +143,11 @@ class Core:
         """The sizes that no shape tells."""
         return tuple(size for size in self.sizes if not self._source(size))
 
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The sizes that `mix` takes as keywords; it counts the heads itself."""
+        return tuple(size for size in self.given if size != "heads")
+
     def _lengths(self) -> str:
         entries = []
         for size in self.sizes:
@@ -178,11 +183,7 @@ class Core:
             if isinstance(size.default, Number)
         }
         defaults |= {"layer": "0", "layers": "1"}
-        sizes = [
-            f"{size}={defaults[size]}" if size in defaults else size
-            for size in self.given
-            if size != "heads"
-        ]
+        sizes = [f"{size}={defaults[size]}" if size in defaults else size for size in self.options]
         options = ("state=None", 'mode="parallel"', "chunk=None", "cu_seqlens=None")
         return ", ".join(("*", *(i.name for i in self.inputs), *options, *sizes))
 
@@ -230,27 +231,27 @@ def _constant(value: CoreInput) -> str:
     if value.sort.heads.shared:
         return f"{value.name}.expand(rows, 1, *{value.name}.shape)"
     name = f"per_head({value.name}, heads, 0)" if value.sort.heads.group else value.name
-    return f"{name}.expand(rows, *{value.name}.shape)" if name == value.name else (
-        f"{name}.expand(rows, heads, *{value.name}.shape[1:])"
+    return (
+        f"{name}.expand(rows, *{value.name}.shape)"
+        if name == value.name
+        else (f"{name}.expand(rows, heads, *{value.name}.shape[1:])")
     )
 
 
 def _core_inputs(mixer: Mixer, plan: Plan) -> tuple[CoreInput, ...]:
     """The core's inputs in the order of the spec, decays under the name they are given by."""
-    used = {
-        load.name: load for _, program in plan.programs[:3] for load in loads(program)
-    }
+    used = {load.name: load for _, program in plan.programs[:3] for load in loads(program)}
     found = []
     for line in mixer.lines:
         match line:
-            case Input(name=name, sort=sort) | Param(name=name, sort=sort) | Value(
-                name=name, sort=sort
+            case (
+                Input(name=name, sort=sort)
+                | Param(name=name, sort=sort)
+                | Value(name=name, sort=sort)
             ):
                 load = used.get(f"log_{name}" if name in plan.logarithms else name)
                 if load is not None and name in mixer.core.inputs:
-                    found.append(
-                        CoreInput(load=load, sort=sort, logarithm=name in plan.logarithms)
-                    )
+                    found.append(CoreInput(load=load, sort=sort, logarithm=name in plan.logarithms))
     if "x" in mixer.core.inputs and "x" in used:
         found.insert(0, CoreInput(load=used["x"], sort=Sort(axes=used["x"].axes[1:])))
     return tuple(found)

@@ -12,8 +12,8 @@ from mixerc.algebra.linear import Linear
 from mixerc.artifact import GeneratedModule
 from mixerc.backends.torch.core import Core
 from mixerc.backends.torch.inline import needed, used_names
-from mixerc.backends.torch.programs import ProgramView
 from mixerc.backends.torch.layer import layer_text
+from mixerc.backends.torch.programs import ProgramView
 from mixerc.ir.mixer import Mixer
 from mixerc.plan.plan import Plan
 
@@ -33,22 +33,23 @@ class ModuleView:
 
 def emit(mixer: Mixer, linear: Linear, plan: Plan, spec: str) -> GeneratedModule:
     """The generated file; `spec` is the text that it was made from."""
-    core = _core(mixer, linear, plan)
-    layer = layer_text(mixer, plan.logarithms).strip() if mixer.y is not None else ""
+    view = Core(mixer, linear, plan)
+    core = _core(view)
+    layer = ""
+    if mixer.y is not None:
+        layer = layer_text(mixer, plan.logarithms, view.options).strip()
     names = names_with(used_names(f"{core}\n{layer}"))
     helpers = "\n\n".join(
-        text.strip() + "\n"
-        for name in HELPERS
-        if (text := needed(_template_text(name), names))
+        text.strip() + "\n" for name in HELPERS if (text := needed(_template_text(name), names))
     )
-    view = ModuleView(
+    module = ModuleView(
         title=f"{mixer.name}: {' '.join(mixer.citation)}".rstrip(": "),
         spec=_indented(spec),
         helpers=helpers.rstrip(),
         core=core.rstrip(),
         layer=layer,
     )
-    text = _tidy(_render("module.py.j2", view))
+    text = _tidy(_render("module.py.j2", module))
     digest = hashlib.sha256(text.encode()).hexdigest()
     return GeneratedModule(mixer=mixer.name, target="torch", text=text, digest=digest)
 
@@ -58,8 +59,7 @@ def names_with(names: frozenset[str]) -> frozenset[str]:
     return names | used_names(needed(_template_text("op.py"), names))
 
 
-def _core(mixer: Mixer, linear: Linear, plan: Plan) -> str:
-    core = Core(mixer, linear, plan)
+def _core(core: Core) -> str:
     programs = "\n\n".join(_program(view) for view in core.programs())
     library = f"mixerc_{hashlib.sha256(programs.encode()).hexdigest()[:12]}"
     return _render("core.py.j2", core.view(library, programs.strip()))
@@ -78,7 +78,10 @@ def _indented(spec: str) -> str:
 def _tidy(text: str) -> str:
     """Imports that the file does not use are left out, and it ends with one newline."""
     body = text.split("\n\nimport ", 1)[1]
-    for name, line in (("math", "import math\n"), ("functional", "from torch.nn import functional\n")):
+    for name, line in (
+        ("math", "import math\n"),
+        ("functional", "from torch.nn import functional\n"),
+    ):
         if f"{name}." not in body.replace(line, ""):
             text = text.replace(line, "", 1)
     return f"{text.strip()}\n"

@@ -55,10 +55,12 @@ class Names:
         return stem if count == 0 else f"{stem}_{count + 1}"
 
 
-_RESERVED = """
-torch functional math chunks valid size piece streams constants states boundaries head
-pad halves place unpick grow blocks level join filled along stacked by_runs abs max min
-""".split()
+_RESERVED = (
+    *("torch", "functional", "math", "abs", "max", "min", "head"),
+    *("piece", "streams", "constants", "states", "boundaries", "size", "chunks", "valid"),
+    *("pad", "halves", "place", "unpick", "grow", "blocks", "level", "join", "filled"),
+    *("along", "stacked", "by_runs"),
+)
 
 
 def _stem(node: n.Node) -> str:
@@ -261,5 +263,3 @@ def _tuple(items: tuple[str, ...]) -> str:
 
 def _targets(items: tuple[str, ...]) -> str:
     return f"({items[0]},)" if len(items) == 1 else ", ".join(items)
-
-

@@ -97,7 +97,7 @@ class NodePrinter:
         return axis.rstrip("'")
 
     def _spread(self, node: n.Node, arg: n.Node) -> str:
-        """Only values that no row changes are spread over rows, or cotangents over what is summed."""
+        """A value that no row changes over rows, or a cotangent over what was summed."""
         lengths = ", ".join(self._length(axis) for axis in node.axes)
         if is_scalar(arg):
             return f"filled({self.scalar(arg)}, ({lengths},), {self.like}, {self.lead})"
@@ -133,9 +133,7 @@ class NodePrinter:
         product = f"{self.aligned(left, axes)} * {self.aligned(right, axes)}"
         return f"({product}).squeeze(-1)"
 
-    def _matmul(
-        self, node: n.Contract, batch: n.Axes, rows: n.Axes, columns: n.Axes
-    ) -> str:
+    def _matmul(self, node: n.Contract, batch: n.Axes, rows: n.Axes, columns: n.Axes) -> str:
         """torch.matmul; a side without an axis of its own gets one of length 1 for the time."""
         left, right = node.args
         if rows + columns and node.axes[-1:] == rows and columns:
@@ -156,7 +154,7 @@ class NodePrinter:
         self, arg: n.Node, batch: n.Axes, own: n.Axes, over: n.Axes, *, transposed: bool
     ) -> str:
         """A side as [batch, own, over], or as [batch, over, own]; own may be missing."""
-        missing = ("",) if not own else own
+        missing = own or ("",)
         wanted = batch + (over + missing if transposed else missing + over)
         have = arg.axes
         if own and have == batch + (own + over if transposed else over + own):
@@ -173,7 +171,8 @@ class NodePrinter:
     def _concat(self, node: n.Concat) -> str:
         shared = tuple(a for a in node.axes if a != node.over)
         views = [
-            self.aligned(arg, (*shared, own or "")) for arg, own in zip(node.args, node.parts, strict=True)
+            self.aligned(arg, (*shared, own or ""))
+            for arg, own in zip(node.args, node.parts, strict=True)
         ]
         return f"join({', '.join(views)})"
 
@@ -205,7 +204,7 @@ class NodePrinter:
             case n.Place(args=(parts,), width=width, side=side):
                 dim = _dim(parts.axes, n.row_axis(width))
                 return f"place({arg}, {width}, {_SIDES[side]}, {dim})"
-            case n.Pick(args=(totals,), width=width, side=side):
+            case n.Pick(width=width, side=side):
                 behind = ", :" * (-1 - _dim(node.axes, n.pair_axis(width)))
                 return f"{arg}[..., {_SIDES[side]}::2{behind}]"
             case n.Unpick(width=width, side=side):
@@ -217,8 +216,8 @@ class NodePrinter:
                 grow = "grow_" if node in self.in_place else "grow"
                 return f"{grow}({arg}, {by}, {width}, {_SIDES[side]}, {dim})"
             case n.Blocks(args=args, diagonal=diagonal):
-                parts = [self.held(a) for a in args] if diagonal else ["None", *map(self.held, args)]
-                return f"blocks({self.chunk}, {', '.join(parts)})"
+                held = ["" if diagonal else "None, ", ", ".join(self.held(a) for a in args)]
+                return f"blocks({self.chunk}, {''.join(held)})"
             case n.Block(width=width):
                 return f"level({arg}, {width})"
             case n.Diagonal():

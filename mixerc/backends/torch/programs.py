@@ -110,7 +110,10 @@ def _unpacking(
 ) -> tuple[str, ...]:
     found = loads(program)
     targets = ", ".join(names.of(load) for load in found)
-    lines = [f"{targets} = {', '.join(inputs.place(load) for load in found)}", f"({states},) = states"]
+    lines = [
+        f"{targets} = {', '.join(inputs.place(load) for load in found)}",
+        f"({states},) = states",
+    ]
     if boundaries:
         lines.append(f"({', '.join(names.of(carry) for carry in boundaries)},) = boundaries")
     heads = [x for k in program.kernels for x in k.inputs if isinstance(x, n.HeadIndex)]

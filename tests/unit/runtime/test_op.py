@@ -8,6 +8,7 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 import mixerc
+from mixerc.runtime.load import load_module
 
 SPECS = Path(__file__).parents[3] / "specs"
 KINDS = ("gla", "retnet", "rwkv6", "performer", "mamba2")
@@ -74,8 +75,6 @@ def flat(name: str, inputs):
 
 def torch_module(mixer, inputs):
     """The generated module that serves these inputs."""
-    from mixerc.runtime.load import load_module
-
     return load_module(mixer._backing.emitted(None, frozenset()))
 
 
