@@ -3,7 +3,8 @@
 import difflib
 import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from mixerc.algebra.logarithm import logarithm
 from mixerc.backends.torch.emit import emit
 from mixerc.compiler import Source, front, plan, read_source
 from mixerc.explain import explain_mixer
-from mixerc.ir.mixer import Mixer, Stack, Value
+from mixerc.ir.expr import Number
+from mixerc.ir.mixer import Mixer, SizeDef, Stack, Value
 from mixerc.runtime.bounds import check_inputs
 from mixerc.runtime.cache import find, key_of, store
 from mixerc.runtime.load import load_module
@@ -58,7 +60,14 @@ class Pipeline:
             raise ValueError(
                 f"{checked.name} is a stack: this version runs stacks in the reference alone"
             )
-        return checked
+        self._check_sizes(tuple(size.name for size in checked.sizes))
+        return replace(checked, sizes=tuple(self._sized(size) for size in checked.sizes))
+
+    def _sized(self, size: SizeDef) -> SizeDef:
+        """The size with the value that was given for it as its default."""
+        if size.name not in self.sizes:
+            return size
+        return replace(size, default=Number(value=Fraction(self.sizes[size.name])))
 
     @cached_property
     def algebra(self) -> Algebra:
@@ -83,7 +92,6 @@ class Pipeline:
         if path is None and self.algebra.linear is None:
             return self._without_files()
         module = load_module(path or self.layer_file())
-        self._check_sizes(module.SIZES)
         signature = CoreSignature(
             streams=module.STREAMS, params=module.PARAMS, decays=module.DECAYS
         )
@@ -93,7 +101,6 @@ class Pipeline:
     def _without_files(self) -> CompiledMixer:
         """A mixer that only the reference runs."""
         mixer = self.mixer
-        self._check_sizes(tuple(size.name for size in mixer.sizes))
         inputs = {line.name: line for line in mixer.lines if line.name in mixer.core.inputs}
         streams = tuple(name for name, line in inputs.items() if line.sort.times)
         streams = (("x",) if "x" in mixer.core.inputs else ()) + streams
@@ -103,7 +110,8 @@ class Pipeline:
         return CompiledMixer(mixer.name, self.sizes, signature, modes, self)
 
     def _key(self, *variant: str) -> str:
-        return key_of("torch", self.source.text, *variant, str(self.chunk))
+        sizes = sorted(self.sizes.items())
+        return key_of("torch", self.source.text, *variant, str(self.chunk), repr(sizes))
 
     def layer_file(self) -> Path:
         """The generated file that holds the layer."""

@@ -33,10 +33,10 @@ class Pair:
 
 def separate(weight: Expr) -> tuple[Pair, ...]:
     """The pairs whose sum is the weight; raises NotLinear at the part that does not split."""
-    if "t" not in weight.sort.times:
-        return (Pair(query=(), key=_product(weight), axes=()),)
     if "s" not in weight.sort.times:
         return (Pair(query=_product(weight), key=(), axes=()),)
+    if "t" not in weight.sort.times:
+        return (Pair(query=(), key=_product(weight), axes=()),)
     match weight:
         case Apply(primitive="add", operands=(left, right)):
             return separate(left) + separate(right)

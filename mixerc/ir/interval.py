@@ -54,7 +54,9 @@ def _bound(value: Bound | int) -> Bound:
 
 
 def make(low: Corner, high: Corner) -> Interval:
-    """The interval between two corners."""
+    """The interval between two corners; all numbers where they leave none, as a pole does."""
+    if low[0] == INF or high[0] == -INF:
+        return ALL
     return Interval(
         low=low[0],
         high=high[0],
@@ -205,3 +207,26 @@ def larger(a: Interval, b: Interval) -> Interval:
 def smaller(a: Interval, b: Interval) -> Interval:
     """min(a, b)."""
     return negate(larger(negate(a), negate(b)))
+
+
+def chosen(condition: Interval, a: Interval, b: Interval) -> Interval:
+    """`where(condition, a, b)`."""
+    if condition.point is None:
+        return hull(a, b)
+    return a if condition.point else b
+
+
+def compare(name: str, gap: Interval) -> Interval:
+    """`lt`, `le`, `gt`, `ge`, `eq` or `ne` of a and b, given what a - b can be."""
+    match name:
+        case "gt":
+            return TRUE if gap.positive else FALSE if gap.high <= 0 else EITHER
+        case "ge":
+            return TRUE if gap.low >= 0 else FALSE if negate(gap).positive else EITHER
+        case "lt" | "le":
+            return compare({"lt": "gt", "le": "ge"}[name], negate(gap))
+        case "eq":
+            apart = gap.positive or negate(gap).positive
+            return TRUE if gap.point == 0 else FALSE if apart else EITHER
+        case _:
+            return subtract(TRUE, compare("eq", gap))

@@ -32,16 +32,20 @@ Function: TypeAlias = Callable[[float], float]
 
 _HUGE = Fraction(2) ** 1000
 _TINY = 1 / _HUGE
-_LARGEST_EXACT_POWER = 64
+_LARGEST_EXACT = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Increasing:
-    """An increasing function: its limits at both ends, and one value that is known exactly."""
+    """An increasing function: its limits at both ends, and one value that is known exactly.
+
+    `slack` is the absolute error where the computed value's relative one has no bound.
+    """
 
     function: Function
     limits: Interval
-    known: tuple[int, Bound] | None = None
+    known: tuple[int, Fraction] | None = None
+    slack: Fraction = _TINY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,12 +57,12 @@ class Valley:
     minimum: Fraction
 
 
-def enclose(value: float) -> tuple[Bound, Bound]:
+def enclose(value: float, slack: Fraction = _TINY) -> tuple[Bound, Bound]:
     """Bounds a few roundings below and above a computed number."""
     if math.isinf(value):
         return (_HUGE, INF) if value > 0 else (-INF, -_HUGE)
     exact = Fraction(value)
-    slack = abs(exact) / 2**40 + _TINY
+    slack += abs(exact) / 2**40
     return exact - slack, exact + slack
 
 
@@ -104,7 +108,12 @@ INCREASING = {
         limits=between(-1, INF, "()"),
         known=(0, Fraction(0)),
     ),
-    "log": Increasing(function=math.log, limits=ALL, known=(1, Fraction(0))),
+    "log": Increasing(
+        function=lambda x: math.log(x) if x > 0 else -INF,
+        limits=ALL,
+        known=(1, Fraction(0)),
+        slack=Fraction(1, 2**50),
+    ),
     "sqrt": Increasing(function=math.sqrt, limits=NONNEGATIVE, known=(1, Fraction(1))),
     "sigmoid": Increasing(function=_sigmoid, limits=between(0, 1, "()"), known=(0, Fraction(1, 2))),
     "logsigmoid": Increasing(function=lambda x: -_softplus(-x), limits=between(-INF, 0, "()")),
@@ -161,7 +170,11 @@ def call(name: str, a: Interval) -> Interval:
 
 def _increasing(row: Increasing, a: Interval) -> Interval:
     low, high = _value(row, a.low)[0], _value(row, a.high)[1]
-    return make((low, a.low_open), (high, a.high_open))
+    limits = row.limits
+    return make(
+        (low, a.low_open or (low == limits.low and limits.low_open)),
+        (high, a.high_open or (high == limits.high and limits.high_open)),
+    )
 
 
 def _value(row: Increasing, x: Bound) -> tuple[Bound, Bound]:
@@ -171,16 +184,25 @@ def _value(row: Increasing, x: Bound) -> tuple[Bound, Bound]:
         return limit, limit
     if row.known and x == row.known[0]:
         return row.known[1], row.known[1]
-    if x == 0 and row.function is math.sqrt:
-        return x, x
-    if x == 0 and row.function is math.log:
-        return -INF, -INF
-    low, high = enclose(row.function(_float(x)))
+    below, above = _floats(x)
+    low, high = (
+        enclose(row.function(below), row.slack)[0],
+        enclose(row.function(above), row.slack)[1],
+    )
     if row.known and x < row.known[0]:
         high = min(high, row.known[1])
     elif row.known:
         low = max(low, row.known[1])
     return max(low, row.limits.low), min(high, row.limits.high)
+
+
+def _floats(x: Fraction) -> tuple[float, float]:
+    """A number to a rounding, or the two floats around one that is too large or too small."""
+    if abs(x) > _HUGE:
+        return (float(_HUGE), INF) if x > 0 else (-INF, -float(_HUGE))
+    if 0 < abs(x) < _TINY:
+        return (0.0, float(_TINY)) if x > 0 else (-float(_TINY), 0.0)
+    return float(x), float(x)
 
 
 def _valley(row: Valley, a: Interval) -> Interval:
@@ -203,9 +225,8 @@ def _valley_value(row: Valley, x: Bound) -> tuple[Bound, Bound]:
 def power(a: Interval, b: Interval) -> Interval:
     """a ^ b; a negative base with a fractional exponent is no number and counts for nothing."""
     exponent = b.point
-    if exponent is not None and exponent.denominator == 1:
-        if abs(exponent) <= _LARGEST_EXACT_POWER:
-            return _whole_power(a, int(exponent))
+    if exponent is not None and exponent.denominator == 1 and abs(exponent) <= _LARGEST_EXACT:
+        return _whole_power(a, int(exponent))
     if a.high < 0:
         return ALL
     base = intersect(a, NONNEGATIVE)
@@ -238,7 +259,7 @@ def _power(x: Bound, y: Bound) -> tuple[Bound, Bound]:
     if x == 0 or isinstance(x, float) or isinstance(y, float):
         limit = INF if (x > 1) == (y > 0) else Fraction(0)
         return limit, limit
-    if y.denominator == 1 and abs(y) <= _LARGEST_EXACT_POWER:
+    if y.denominator == 1 and abs(y) <= _LARGEST_EXACT:
         return x ** int(y), x ** int(y)
     low, high = enclose(_float_power(_float(x), _float(y)))
     above = (x > 1) == (y > 0)

@@ -73,7 +73,7 @@ def bounds(polynomial: Polynomial, parts: Mapping[int, Interval]) -> Interval:
 def _at_corners(polynomial: Polynomial, parts: Mapping[int, Interval]) -> Interval:
     values = []
     for ends in product(*((interval.low, interval.high) for interval in parts.values())):
-        at = dict(zip(parts, map(Fraction, ends), strict=True))
+        at = dict(zip(parts, (Fraction(end) for end in ends), strict=True))
         values.append(_value(polynomial, at))
     return between(min(values), max(values))
 

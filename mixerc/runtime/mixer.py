@@ -123,13 +123,9 @@ class CompiledMixer:
             return self._reference(inputs, state, cu_seqlens)
         module = load_module(self._backing.emitted(chunk, logarithms))
         result: tuple[Any, Any] = module.mix(
-            **inputs, **self._sizes(module), state=state, mode=mode, cu_seqlens=cu_seqlens
+            **inputs, state=state, mode=mode, cu_seqlens=cu_seqlens
         )
         return result
-
-    def _sizes(self, module: ModuleType) -> dict[str, float]:
-        """The sizes given at compile time that the file wants to be told."""
-        return {name: self.sizes[name] for name in module.GIVEN if name in self.sizes}
 
     def _reference(
         self, inputs: Mapping[str, Any], state: Mapping[str, Any] | None, cu_seqlens: Any

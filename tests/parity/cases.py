@@ -292,7 +292,7 @@ ELEMENTWISE = (
     case(
         "rglru",
         "E=6",
-        {"a": "H E decay", "i": "H E unit", "u": "H E"},
+        {"a": "H E unit", "i": "H E unit", "u": "H E"},
         oracles.rglru,
         loops.rglru,
         state="h",

@@ -102,5 +102,6 @@ def heads_first(*streams: Tensor) -> tuple[Tensor, ...]:
 
 def relative_rms(got: Tensor, want: Tensor) -> float:
     """|got - want| over |want|, both as root mean squares."""
+    got, want = got.detach(), want.detach()
     error = (got - want).abs().square().mean().sqrt()
     return float(error / want.abs().square().mean().sqrt().clamp_min(1e-300))

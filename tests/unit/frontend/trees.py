@@ -38,6 +38,7 @@ SPECS = sorted((Path(__file__).parents[3] / "specs").glob("*.mix"))
 LEVELS = {"|": 0, "or": 1, "and": 2, "not": 3, "<": 4, "+": 5, "*": 6, "-x": 7, "@": 8, "^": 9}
 SAME = {"-": "+", "/": "*", "//": "*", "%": "*"}
 ATOM = 10
+KINDS = ("atom", "binary", "power", "sign", "not", "compare", "read", "call", "pipe", "paren")
 
 
 def level(expr: Expr) -> int:
@@ -98,51 +99,55 @@ def number(text: str) -> Number:
 names = st.sampled_from(["x", "q", "A_log", "o", "sum", "K", "x0", "tt", "maskx", "in_", "_"])
 numbers = st.sampled_from(["0", "1", "16", "0.001", "1e-5", "4096"]).map(number)
 times = st.sampled_from(["t", "s"])
+signs = st.sampled_from(["+", "-", "*", "/", "//", "%", "@", "and", "or"])
+comparators = st.sampled_from(["<", "<=", ">", ">=", "==", "!="])
 atoms = numbers | st.builds(Name, id=names | times)
 
 
-def _calls(inner: st.SearchStrategy[Expr]) -> st.SearchStrategy[Call]:
-    arguments = st.lists(inner, max_size=2).map(tuple)
-    keywords = st.lists(st.builds(Keyword, name=names, value=inner), max_size=2).map(tuple)
-    return st.one_of(
-        st.builds(Call, id=names, axis=st.just(""), arguments=arguments, keywords=keywords),
-        st.builds(
-            Call,
-            id=st.sampled_from(["sum", "fold"]),
-            axis=st.sampled_from(["K", "N'", "s"]),
-            arguments=arguments,
-            keywords=keywords,
-        ),
-        st.builds(Call, id=st.just("complex"), axis=st.just(""), arguments=arguments,
-                  keywords=st.just(())),
-    )  # fmt: skip
+@st.composite
+def calls(draw: st.DrawFn, depth: int, step: bool = False) -> Call:
+    """A call; a step has no bracket for an axis."""
+    inner = expressions(depth)
+    arguments = tuple(draw(st.lists(inner, max_size=2)))
+    keywords = tuple(draw(st.lists(st.builds(Keyword, name=names, value=inner), max_size=2)))
+    axis = "" if step else draw(st.sampled_from(["", "K", "N'", "s"]))
+    name = draw(names if step or axis else names | st.just("complex"))
+    return Call(id=name, axis=axis, arguments=arguments, keywords=keywords)
 
 
-def _larger(inner: st.SearchStrategy[Expr]) -> st.SearchStrategy[Expr]:
-    signs = st.sampled_from(["+", "-", "*", "/", "//", "%", "@", "and", "or"])
-    steps = st.builds(Name, id=names) | _calls(inner).filter(
-        lambda call: not call.axis and call.id != "complex"
-    )
-    comparisons = st.sampled_from(["<", "<=", ">", ">=", "==", "!="])
-    return st.one_of(
-        st.builds(binary, signs, inner, inner),
-        st.builds(power, inner, inner, st.booleans()),
-        st.builds(unary, st.sampled_from(["-", "not"]), inner),
-        st.builds(
-            compare,
-            st.lists(inner, min_size=2, max_size=3),
-            st.lists(comparisons, min_size=2, max_size=2),
-        ),
-        st.builds(Indexed, id=names, index=inner),
-        _calls(inner),
-        st.builds(Pipe, source=inner, step=steps),
-        inner.map(lambda expr: expr if isinstance(expr, Paren) else Paren(inner=expr)),
-    )
+@st.composite
+def expressions(draw: st.DrawFn, depth: int = 4) -> Expr:
+    """An expression of at most a depth."""
+    if depth == 0:
+        return draw(atoms)
+    inner = expressions(depth - 1)
+    match draw(st.sampled_from(KINDS)):
+        case "binary":
+            return binary(draw(signs), draw(inner), draw(inner))
+        case "power":
+            return power(draw(inner), draw(inner), draw(st.booleans()))
+        case "sign":
+            return unary("-", draw(inner))
+        case "not":
+            return unary("not", draw(inner))
+        case "compare":
+            operators = draw(st.lists(comparators, min_size=1, max_size=2))
+            return compare([draw(inner) for _ in range(len(operators) + 1)], operators)
+        case "read":
+            return Indexed(id=draw(names), index=draw(inner))
+        case "call":
+            return draw(calls(depth - 1))
+        case "pipe":
+            step = st.builds(Name, id=names) | calls(depth - 1, step=True)
+            return Pipe(source=draw(inner), step=draw(step))
+        case "paren":
+            expr = draw(inner)
+            return expr if isinstance(expr, Paren) else Paren(inner=expr)
+        case _:
+            return draw(atoms)
 
 
-expressions = st.recursive(atoms, _larger, max_leaves=8)
-small = st.recursive(atoms, _larger, max_leaves=2)
-
+small = expressions(1)
 axes = st.builds(AxisRef, name=st.sampled_from(["K", "V", "N'"]), block=st.none())
 tables = st.builds(
     AxisRef, name=times, block=st.none() | small.map(lambda expr: fit(expr, LEVELS["^"]))
@@ -166,14 +171,14 @@ clauses = st.one_of(
     st.builds(
         Clause,
         keyword=st.sampled_from(["mask", "weight", "value", "decay", "normalize"]),
-        expr=expressions,
+        expr=expressions(),
     ),
     st.builds(
         Feature,
         name=names,
         parameters=st.lists(names, min_size=1, max_size=2).map(tuple),
         axes=st.none() | st.lists(axes, min_size=1, max_size=2).map(tuple),
-        expr=expressions,
+        expr=expressions(),
     ),
     st.builds(StateLine, declared=st.just(()), kind=st.just(""), cache=st.just(True)),
     st.builds(
@@ -189,11 +194,11 @@ statements = st.one_of(
         kind=st.sampled_from(["", "bool", "int", "complex"]),
         bounds=st.none() | bounds,
     ),
-    st.builds(ParamLine, declared=lefts, grouped=groups, learned=st.booleans(), init=expressions),
-    st.builds(Define, declared=lefts, grouped=groups, expr=expressions),
-    st.builds(Recurrence, name=names, index=times_of_states, expr=expressions),
+    st.builds(ParamLine, declared=lefts, grouped=groups, learned=st.booleans(), init=expressions()),
+    st.builds(Define, declared=lefts, grouped=groups, expr=expressions()),
+    st.builds(Recurrence, name=names, index=times_of_states, expr=expressions()),
     st.builds(BranchLine, name=names, clauses=st.lists(clauses, min_size=1, max_size=3).map(tuple)),
-    st.builds(BlockLine, name=names, shared=st.booleans(), expr=expressions),
+    st.builds(BlockLine, name=names, shared=st.booleans(), expr=expressions()),
 )
 headers = st.builds(
     Header,
