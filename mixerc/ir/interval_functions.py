@@ -232,10 +232,11 @@ def power(a: Interval, b: Interval) -> Interval:
     base = intersect(a, NONNEGATIVE)
     places = [(x, y) for x in (lows(base), highs(base)) for y in (lows(b), highs(b))]
     values = [(_power(x[0], y[0]), x[1] and exponent is not None) for x, y in places]
-    return make(
+    found = make(
         least([(value[0], is_open) for value, is_open in values]),
         greatest([(value[1], is_open) for value, is_open in values]),
     )
+    return intersect(found, POSITIVE) if base.positive else found
 
 
 def _whole_power(a: Interval, exponent: int) -> Interval:

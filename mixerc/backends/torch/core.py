@@ -113,7 +113,7 @@ class Core:
             layout=self._layout(),
             zeros=", ".join(self._zero(carry) for carry in carried),
             given_states=", ".join(f'state["{carry.state}"].to(dtype)' for carry in carried),
-            state_names="(" + ", ".join(f'"{carry.state}"' for carry in carried) + ",)",
+            state_names=_names(carry.state for carry in carried),
         )
 
     def _sizes(self) -> tuple[str, ...]:
@@ -166,15 +166,14 @@ class Core:
         plain = [i for i in self.streams if i.load.name not in decays] or list(self.streams)
         like = f"streams[{self.streams.index(plain[0])}]"
         axes = [f'size["{axis.rstrip(chr(39))}"]' for axis in self.mixer.core.output.sort.axes]
-        rows = "max(x.shape[2] for x in streams)"
-        shape = ", ".join(("*streams[0].shape[:2]", rows, *axes))
+        shape = ", ".join(("*streams[0].shape[:2]", "heads", *axes))
         return f"{like}.new_empty({shape})"
 
     def _gradients(self, values: tuple[CoreInput, ...]) -> str:
         """Positions of the inputs whose cotangents the backward program gives, in its order."""
         position = {f"d_{value.load.name}": i for i, value in enumerate(values)}
         found = [position[name] for name, _ in self.plan.backward.outputs if name in position]
-        return "(" + "".join(f"{i}, " for i in found).rstrip() + ")"
+        return tuple_text([str(i) for i in found])
 
     def _signature(self) -> str:
         defaults = {
@@ -197,12 +196,12 @@ class Core:
     def _layout(self) -> tuple[str, ...]:
         streams = ", ".join(_stream(value) for value in self.streams)
         constants = ", ".join(_constant(value) for value in self.constants)
-        given = "".join(f"float({size}), " for size in self.given).rstrip()
+        given = tuple_text([f"float({size})" for size in self.given])
         return (
             f"rows = {self.streams[0].name}.shape[0]",
             f"streams = [{streams}]",
             f"constants = [{constants}]",
-            f"given = ({given})",
+            f"given = {given}",
         )
 
     def _zero(self, carry: n.Carry) -> str:
@@ -211,13 +210,18 @@ class Core:
         return f"{self.streams[0].name}.new_zeros({shape}, dtype=dtype)"
 
 
+def tuple_text(items: list[str]) -> str:
+    """A tuple of some expressions."""
+    return f"({items[0]},)" if len(items) == 1 else f"({', '.join(items)})"
+
+
 def _plain(value: CoreInput) -> str:
     """The name that the spec gives to an input."""
     return value.name.removeprefix("log_") if value.logarithm else value.name
 
 
 def _names(names: Iterable[str]) -> str:
-    return "(" + "".join(f'"{name}", ' for name in names).rstrip() + ")"
+    return tuple_text([f'"{name}"' for name in names])
 
 
 def _stream(value: CoreInput) -> str:

@@ -1,6 +1,7 @@
 """From a mixer and its plan to the text of one self-contained file of plain PyTorch."""
 
 import hashlib
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -84,7 +85,7 @@ def _tidy(text: str) -> str:
     ):
         if f"{name}." not in body.replace(line, ""):
             text = text.replace(line, "", 1)
-    return f"{text.strip()}\n"
+    return re.sub(r"\n{4,}", "\n\n\n", f"{text.strip()}\n")
 
 
 @lru_cache(maxsize=1)

@@ -81,13 +81,22 @@ def _stem(node: n.Node) -> str:
             return "scores"
         case n.Pad():
             return "tokens"
+        case n.Sum():
+            return "summed"
         case n.Block(width=width):
             return f"level{width}"
         case _:
             return type(node).__name__.lower()
 
 
-_WORDS = {"mul": "product", "add": "total", "sub": "difference", "div": "ratio", "neg": "minus"}
+_WORDS = {
+    "exp": "raised",
+    "mul": "product",
+    "add": "total",
+    "sub": "difference",
+    "div": "ratio",
+    "neg": "minus",
+}
 
 
 class KernelPrinter:
@@ -116,6 +125,9 @@ class KernelPrinter:
             if isinstance(node, n.Rename):
                 self.texts[node] = self.texts[node.args[0]]
                 continue
+            if isinstance(node, n.Pick) and node not in self.kernel.stores:
+                self.texts[node] = self.printer.text(node)
+                continue
             if node in self.added:
                 self.texts[node] = self.printer.held(node.args[0])
                 continue
@@ -125,12 +137,17 @@ class KernelPrinter:
                 continue
             name = self.names.of(node)
             self.texts[node] = name
-            made.append(f"{name} = {text}")
+            made.append(f"{name} = {text}  # {_shape(node)}")
         return tuple(made)
 
     def extras(self) -> tuple[str, ...]:
         """The sizes that the kernel speaks of, and the rows past the end, as parameters."""
         return (*sizes_of(self.kernel), *(("valid",) if _pads(self.kernel) else ()))
+
+
+def _shape(node: n.Node) -> str:
+    """The axes of a value as a comment: c rows, c' keys, p pairs of blocks of r rows."""
+    return f"[{', '.join(axis.removeprefix('#') for axis in node.axes)}]"
 
 
 def _added(kernel: Kernel) -> frozenset[n.Node]:

@@ -20,11 +20,16 @@ def growing_last(body: tuple[n.Node, ...]) -> tuple[n.Node, ...]:
     while waiting:
         ready = [x for x in waiting if all(a in done or a not in inside for a in x.args)]
         calm = [x for x in ready if not isinstance(x, n.Grow)]
-        chosen = calm or ready[:1]
+        chosen = calm or [min(ready, key=_width)]
         order += chosen
         done.update(chosen)
         waiting = [x for x in waiting if x not in done]
     return tuple(order)
+
+
+def _width(node: n.Node) -> int:
+    """Levels one after the other, so that each is done with when the next one grows over it."""
+    return node.width if isinstance(node, n.Grow) else 0
 
 
 def added_rows(node: n.Node) -> tuple[n.Node, n.Place] | None:
