@@ -9,9 +9,10 @@ from typing import Any
 __version__ = "0.1.0"
 
 _PUBLIC = {
-    "check": "mixerc.compiler",
+    "ModeError": "mixerc.runtime.mixer",
+    "Pipeline": "mixerc.pipeline",
+    "SpecError": "mixerc.diagnostics.diagnostic",
     "compile": "mixerc.api",
-    "explain": "mixerc.compiler",
 }
 
 __all__ = ["__version__", *_PUBLIC]

@@ -5,7 +5,6 @@ Source -parse-> syntax.Spec -resolve-> syntax.Spec -check-> ir.Mixer -classify->
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from mixerc import resources
@@ -19,31 +18,7 @@ from mixerc.frontend.parser import parse as parse
 from mixerc.frontend.resolve import resolve as resolve
 from mixerc.ir.mixer import Mixer, Stack
 from mixerc.plan.plan import CHUNK, Plan, make_plan
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """A spec's text, the name to show for it, and the folder where its neighbours stand."""
-
-    text: str
-    file: str
-    folder: Path | None
-
-
-def read_source(spec: str | Path) -> Source:
-    """A spec from a file, or from text if it has more than one line."""
-    if isinstance(spec, str) and "\n" in spec:
-        return Source(text=spec, file="<text>", folder=None)
-    path = Path(spec)
-    if not path.exists() and path.suffix in ("", ".mix") and path.name == str(path):
-        return shipped(path.stem)
-    return Source(text=path.read_text(encoding="utf-8"), file=str(spec), folder=path.parent)
-
-
-def shipped(name: str) -> Source:
-    """A spec that comes with the compiler, by its name."""
-    text = resources.read("specs", f"{name}.mix")
-    return Source(text=text, file=f"{name}.mix", folder=None)
+from mixerc.source import Source, read_source
 
 
 def front(source: Source) -> Mixer | Stack:

@@ -35,7 +35,7 @@ def check_sums(
         clauses = _clauses(spec, branch)
         if branch.decay is not None:
             if not within(range_of(branch.decay, env), SIGNED_UNIT):
-                _check_bound(scope, branch.decay, clauses, lines, sizes)
+                _check_bound(scope, branch.decay, clauses, lines, sizes, env)
             _check_order(scope, branch, clauses, sizes)
         if branch.normalize is not None:
             _check_rows(scope, branch, branch.normalize, clauses, sizes, env)
@@ -70,9 +70,10 @@ def _check_bound(
     clauses: Clauses,
     lines: list[LayerLine],
     sizes: Mapping[str, Interval],
+    env: Mapping[str, Interval],
 ) -> None:
     """What is neither proven nor refuted is left to the check of a call's values."""
-    example = exceeding(decay, lines, sizes)
+    example = exceeding(decay, lines, sizes, env)
     if example is not None:
         scope.report(errors_core.decay_exceeds_one(clauses["decay"].expr.span, example))
 

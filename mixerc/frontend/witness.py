@@ -9,16 +9,16 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import product
 from random import Random
+from typing import assert_never
 
 from mixerc.ir import expr as e
 from mixerc.ir.expr import Expr
 from mixerc.ir.interval import ALL, POSITIVE, Bound, Interval, point, within
 from mixerc.ir.mixer import Input, LayerLine, Param, Value
-from mixerc.ir.ranges import environment, line_range, range_of
+from mixerc.ir.ranges import range_of
 from mixerc.ir.sorts import Time
 from mixerc.ir.walk import map_children
 
-FREE_LAYERS = e.Linear | e.Conv | e.Norm | e.Glu | e.Draw
 PLACES = tuple(map(Fraction, ("1.5", "2", "1", "0.5", "0", "-1.5", "-0.5", "10", "-10")))
 DEPTHS = ((0, 1), (0, 2), (1, 2), (11, 12))
 MOST_TRIED = 300
@@ -33,61 +33,63 @@ class Writing:
     sizes: Mapping[str, Interval]
     free: dict[str, Interval] = field(default_factory=dict)
     fixed: dict[str, Interval] = field(default_factory=dict)
-    named: set[str] = field(default_factory=set)
     written: dict[str, Expr] = field(default_factory=dict)
 
     def out(self, expr: Expr) -> Expr:
         """The expression over numbers, sizes and parts."""
         match expr:
             case e.Read(name=name) if name in self.lines:
-                return self._read(expr)
-            case e.Size(name=name) if name not in self.env:
-                return expr
-            case e.Size(name=name) if name not in self.sizes and self.env[name] == POSITIVE:
-                return self._name(name, expr, POSITIVE)
+                return self._read(expr, self.lines[name])
+            case e.Size(name=name) if self.env.get(name) == POSITIVE and name not in self.sizes:
+                return self._free(name, expr)
             case e.Number() | e.Size() | e.Position():
                 return expr
             case e.Apply():
                 return map_children(expr, self.out)
             case _:
-                return self._part(expr)
+                return self._free("", expr) if self._anything(expr) else self._fixed(expr)
 
-    def _read(self, read: e.Read) -> Expr:
+    def _read(self, read: e.Read, line: LayerLine) -> Expr:
         if read.time == Time.PREVIOUS:
             return self._fixed(read)
-        line = self.lines[read.name]
         match line:
             case Input() | Param(learned=True):
-                return self._name(read.name, read, line_range(line, self.env))
+                return self._free(read.name, read)
             case Param(init=expr) | Value(expr=expr):
                 if read.name not in self.written:
                     self.written[read.name] = self.out(expr)
                 return self.written[read.name]
+            case _:
+                assert_never(line)
 
-    def _part(self, expr: Expr) -> Expr:
-        """A layer gives any value; so does a sum over an axis of what does."""
+    def _anything(self, expr: Expr) -> bool:
+        """A layer or draw gives any value of its range; so does a sum over an axis of what does."""
         match expr:
             case e.Linear() | e.Conv() | e.Norm() | e.Glu() | e.Draw():
-                free = True
+                return True
             case e.Contract(left=left, right=right):
-                free = self._anything(left) or self._anything(right)
+                return self._unbounded(left) or self._unbounded(right)
             case e.Reduce(operand=operand):
-                free = self._anything(operand)
+                return self._unbounded(operand)
             case _:
-                free = False
-        if not free:
-            return self._fixed(expr)
-        return self._name(f"#{len(self.free)}", expr, range_of(expr, self.env), shown=False)
+                return False
 
-    def _anything(self, operand: Expr) -> bool:
-        written = self.out(operand)
-        return isinstance(written, e.Read) and self.free.get(written.name) == ALL
+    def _unbounded(self, operand: Expr) -> bool:
+        line = self.lines.get(operand.name) if isinstance(operand, e.Read) else None
+        match line:
+            case Input() | Param(learned=True):
+                free = True
+            case Value(expr=expr):
+                free = self._anything(expr)
+            case _:
+                free = self._anything(operand)
+        return free and range_of(operand, self.env) == ALL
 
-    def _name(self, name: str, expr: Expr, interval: Interval, *, shown: bool = True) -> Expr:
-        self.free[name] = interval
-        if shown:
-            self.named.add(name)
-        return e.Read(name=name, time=Time.NONE, sort=expr.sort)
+    def _free(self, name: str, expr: Expr) -> Expr:
+        """A part that takes values; without a name it is not shown."""
+        part = name or f"#{len(self.free)}"
+        self.free[part] = range_of(expr, self.env)
+        return e.Read(name=part, time=Time.NONE, sort=expr.sort)
 
     def _fixed(self, expr: Expr) -> Expr:
         name = f"#fixed {len(self.fixed)}"
@@ -95,18 +97,21 @@ class Writing:
         return e.Read(name=name, time=Time.NONE, sort=expr.sort)
 
 
-def exceeding(decay: Expr, lines: Sequence[LayerLine], sizes: Mapping[str, Interval]) -> str | None:
+def exceeding(
+    decay: Expr,
+    lines: Sequence[LayerLine],
+    sizes: Mapping[str, Interval],
+    env: Mapping[str, Interval],
+) -> str | None:
     """`1.5, where a = 1.5`: what shows that a decay leaves [-1, 1]; None where nothing does."""
-    writing = Writing(
-        lines={line.name: line for line in lines}, env=environment(sizes, lines), sizes=sizes
-    )
+    writing = Writing(lines={line.name: line for line in lines}, env=env, sizes=sizes)
     written = writing.out(decay)
     for at in _places(writing.free):
         for given in _settings(sizes):
-            env = {**given, **writing.fixed, **{name: point(value) for name, value in at.items()}}
-            found = range_of(written, env)
+            values = {name: point(value) for name, value in at.items()}
+            found = range_of(written, {**given, **writing.fixed, **values})
             if found.low > 1 or found.high < -1:
-                shown = [f"{name} = {_number(at[name])}" for name in at if name in writing.named]
+                shown = [f"{name} = {_number(at[name])}" for name in at if name[0] != "#"]
                 return _value(found) + (f", where {' and '.join(shown)}" if shown else "")
     return None
 
@@ -124,7 +129,7 @@ def _settings(sizes: Mapping[str, Interval]) -> Iterator[dict[str, Interval]]:
 def _places(free: Mapping[str, Interval]) -> Iterator[dict[str, Fraction]]:
     """Values to try: all combinations where they are few, else some of them."""
     choices = [_choices(interval) for interval in free.values()]
-    if 0 < len(choices) <= 2 or not choices:
+    if len(choices) <= 2:
         for values in product(*choices):
             yield dict(zip(free, values, strict=True))
         return

@@ -157,3 +157,12 @@ class CompiledMixer:
 
     def __repr__(self) -> str:
         return f"<mixer {self.name}({', '.join(self.streams + self.params)})>"
+
+
+FAST_MODES = ("parallel", "recurrent", "reference")
+
+
+def of_module(module: ModuleType, sizes: Mapping[str, float], backing: Backing) -> CompiledMixer:
+    """The compiled mixer of a generated file, which tells what it takes."""
+    signature = CoreSignature(streams=module.STREAMS, params=module.PARAMS, decays=module.DECAYS)
+    return CompiledMixer(module.NAME, sizes, signature, dict.fromkeys(FAST_MODES, ""), backing)

@@ -1,0 +1,123 @@
+"""One spec on its way through the compiler, each stage computed when it is first asked for."""
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from mixerc.algebra.classify import Algebra, classify
+from mixerc.algebra.linear import decay_names
+from mixerc.algebra.logarithm import logarithm
+from mixerc.backends.torch.emit import emit
+from mixerc.compiler import front, plan
+from mixerc.explain import explain_mixer
+from mixerc.ir.expr import Number
+from mixerc.ir.mixer import Mixer, SizeDef, Stack, Value
+from mixerc.request import Request, checked_sizes
+from mixerc.runtime.bounds import check_inputs
+from mixerc.runtime.cache import find, store
+from mixerc.runtime.load import load_module
+from mixerc.runtime.mixer import CompiledMixer, CoreSignature, of_module
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """The stages of one request, and what a compiled mixer asks of its compiler."""
+
+    request: Request
+
+    @cached_property
+    def mixer(self) -> Mixer:
+        """The checked mixer."""
+        checked = front(self.request.source)
+        if isinstance(checked, Stack):
+            raise ValueError(
+                f"{checked.name} is a stack: this version runs stacks in the reference alone"
+            )
+        checked_sizes(self.request.sizes, tuple(size.name for size in checked.sizes))
+        return replace(checked, sizes=tuple(self._sized(size) for size in checked.sizes))
+
+    def _sized(self, size: SizeDef) -> SizeDef:
+        """The size with the value that was given for it as its default."""
+        if size.name not in self.request.sizes:
+            return size
+        return replace(size, default=Number(value=Fraction(self.request.sizes[size.name])))
+
+    @cached_property
+    def algebra(self) -> Algebra:
+        """Its class."""
+        return classify(self.mixer)
+
+    @cached_property
+    def layer_logarithms(self) -> frozenset[str]:
+        """The decays that the layer passes as logarithms: those that it can write exactly."""
+        if self.algebra.linear is None:
+            return frozenset()
+        decays = decay_names(self.algebra.linear)
+        return frozenset(
+            line.name
+            for line in self.mixer.lines
+            if isinstance(line, Value) and line.name in decays and logarithm(line.expr) is not None
+        )
+
+    def compiled(self) -> CompiledMixer:
+        """The compiled mixer; its generated file is in the cache afterwards."""
+        if self.algebra.linear is None:
+            return self._without_files()
+        return of_module(load_module(self.layer_file()), self.request.sizes, self)
+
+    def _without_files(self) -> CompiledMixer:
+        """A mixer that only the reference runs."""
+        mixer = self.mixer
+        inputs = {line.name: line for line in mixer.lines if line.name in mixer.core.inputs}
+        streams = tuple(name for name, line in inputs.items() if line.sort.times)
+        streams = (("x",) if "x" in mixer.core.inputs else ()) + streams
+        params = tuple(name for name in inputs if name not in streams)
+        signature = CoreSignature(streams=streams, params=params, decays=())
+        modes = {mode.name: "" if mode.legal else mode.reason for mode in self.algebra.modes}
+        return CompiledMixer(mixer.name, self.request.sizes, signature, modes, self)
+
+    def layer_file(self) -> Path:
+        """The generated file that holds the layer."""
+        key = self.request.key("layer")
+        return find(key) or store(key, self._text(self.request.chunk, self.layer_logarithms))
+
+    def emitted(self, chunk: int | None, logarithms: frozenset[str]) -> Path:
+        """A generated file, from the cache or made now."""
+        chunk = chunk or self.request.chunk
+        key = self.request.core_key(chunk, logarithms)
+        return find(key) or store(key, self._text(chunk, logarithms))
+
+    def _text(self, chunk: int | None, logarithms: frozenset[str]) -> str:
+        linear = self.algebra.linear
+        assert linear is not None, "the mode was legal"
+        made = plan(linear, chunk=chunk, logarithms=logarithms)
+        return emit(self.mixer, linear, made, self.request.source.text).text
+
+    def reference(
+        self, inputs: Mapping[str, Any], state: Mapping[str, Any] | None
+    ) -> tuple[Any, Any]:
+        """The equations in float64; logarithms of decays are exponentiated first."""
+        torch, interpret = map(importlib.import_module, ("torch", "mixerc.reference.interpret"))
+        given = {}
+        for name, value in inputs.items():
+            wide = torch.float64 if value.is_floating_point() else value.dtype
+            if name not in self.mixer.core.inputs and name.startswith("log_"):
+                given[name.removeprefix("log_")] = value.to(wide).exp()
+            else:
+                given[name] = value.to(wide)
+        result: tuple[Any, Any] = interpret.run_core(
+            self.mixer, given, self.request.sizes, state=state
+        )
+        return result
+
+    def explain(self) -> str:
+        """What `mixerc explain` prints."""
+        return explain_mixer(self.mixer, self.algebra, self.request.sizes)
+
+    def check_inputs(self, inputs: Mapping[str, Any]) -> None:
+        """Raises ValueError for a value outside its declared range, or a decay beyond 1."""
+        check_inputs(self.mixer, self.algebra, inputs)
