@@ -19,7 +19,7 @@ from mixerc.source import read_source
 TARGETS = ("auto", "torch")
 
 
-def compile(  # noqa: A001 - mixerc.compile is the name that people type
+def compile(
     spec: str | Path,
     *,
     target: str = "auto",

@@ -30,7 +30,8 @@ def checked_sizes(sizes: Mapping[str, float], known: tuple[str, ...]) -> None:
     """Raises TypeError for a size that the spec's header does not have."""
     for name in sizes:
         if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f"; did you mean {near[0]}?" if near else ""
+            lowered = {one.lower(): one for one in known}
+            near = difflib.get_close_matches(name.lower(), lowered, 1)
+            hint = f"; did you mean {lowered[near[0]]}?" if near else ""
             listed = ", ".join(known) or "none"
             raise TypeError(f"the spec has the sizes {listed}, and no {name!r}{hint}")

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 
+from mixerc.algebra.errors import state_other_shape, weight_does_not_split
 from mixerc.algebra.linear import Linear, transition
 from mixerc.algebra.recurrence import linear_recurrence, substituted
-from mixerc.algebra.sums import linear_sum
-from mixerc.algebra.terms import ATTENTION, NotLinear
+from mixerc.algebra.sums import linear_sum, unfitting
+from mixerc.algebra.terms import ATTENTION, DoesNotSplit, NotLinear
+from mixerc.diagnostics.diagnostic import SpecError
 from mixerc.diagnostics.span import NOWHERE, Span
 from mixerc.ir.expr import Expr, Norm, Position, Size
 from mixerc.ir.mixer import Input, Mixer, Param, Value
@@ -33,11 +35,18 @@ class Algebra:
 
 
 def classify(mixer: Mixer) -> Algebra:
-    """Reads the class off the equations; the mixer's name plays no part."""
+    """Reads the class off the equations; the mixer's name plays no part.
+
+    Raises SpecError where a declared state cannot be what the sum keeps.
+    """
     try:
         linear = _linear(mixer)
+    except DoesNotSplit as leaves:
+        _refuse_state(mixer, leaves)
+        return _without(mixer, leaves)
     except NotLinear as leaves:
         return _without(mixer, leaves)
+    _check_states(mixer, linear)
     kinds = tuple(dict.fromkeys(transition(state) for state in linear.states))
     return Algebra(
         family=f"linear, {' and '.join(kinds)} transition",
@@ -48,6 +57,22 @@ def classify(mixer: Mixer) -> Algebra:
             Mode(name="reference", legal=True, reason="the equations, token by token"),
         ),
     )
+
+
+def _refuse_state(mixer: Mixer, leaves: DoesNotSplit) -> None:
+    for branch in mixer.core.branches:
+        if branch.states:
+            where = leaves.span
+            found = weight_does_not_split(where, leaves.reason, branch.states[0].span)
+            raise SpecError((found,))
+
+
+def _check_states(mixer: Mixer, linear: Linear) -> None:
+    kept = tuple(f"{s.name}[{', '.join(s.axes)}]" if s.axes else s.name for s in linear.states)
+    for branch in mixer.core.branches:
+        state = unfitting(branch, linear)
+        if state is not None:
+            raise SpecError((state_other_shape(state.span, state.name, kept),))
 
 
 def _kept(linear: Linear) -> str:

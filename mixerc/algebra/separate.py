@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from mixerc.algebra.linear import Product
 from mixerc.algebra.terms import (
     ATTENTION,
+    DoesNotSplit,
     Factor,
     NotLinear,
     apply,
@@ -57,7 +58,7 @@ def separate(weight: Expr) -> tuple[Pair, ...]:
         case Reduce(reduction="sum", axis=axis, operand=operand):
             return (_contracted(factors(operand), [], axis, axis, weight),)
         case _:
-            raise NotLinear(
+            raise DoesNotSplit(
                 f"the weight does not split into a part of the query and a part of the key "
                 f"(`{show_expr(weight)}` mixes them)",
                 weight.span,
@@ -75,7 +76,7 @@ def _contracted(left: list[Expr], right: list[Expr], axis: Axis, other: Axis, wh
     key: list[Factor] = []
     for factor, old in [(e, axis) for e in left] + [(e, other) for e in right]:
         if {"t", "s"} <= factor.sort.times:
-            raise NotLinear(
+            raise DoesNotSplit(
                 f"the factor `{show_expr(factor)}` of the weight mixes query and key",
                 factor.span,
                 ATTENTION,

@@ -22,6 +22,10 @@ class NotLinear(Exception):
         self.family = family
 
 
+class DoesNotSplit(NotLinear):
+    """The weight of a sum has no part of the query and part of the key."""
+
+
 ATTENTION = "masked attention"
 LOW_RANK = "linear, low-rank transition"
 ELEMENTWISE = "elementwise recurrence"

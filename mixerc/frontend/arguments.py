@@ -30,17 +30,13 @@ def bind_arguments(
     most = len(signature.positional)
     if len(step.arguments) > most:
         wanted = f"{most or 'no'} argument{'s' if most != 1 else ''} without a name"
-        scope.report(
-            errors_layer.argument_count(step.span, step.id, wanted, len(step.arguments))
-        )
+        scope.report(errors_layer.argument_count(step.span, step.id, wanted, len(step.arguments)))
         return None
     bound = dict(zip(signature.positional, step.arguments, strict=False))
     for keyword in step.keywords:
         if keyword.name not in signature.named:
             scope.report(
-                errors_layer.unknown_argument(
-                    keyword.span, step.id, keyword.name, signature.named
-                )
+                errors_layer.unknown_argument(keyword.span, step.id, keyword.name, signature.named)
             )
             return None
         if keyword.name in bound:

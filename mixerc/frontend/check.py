@@ -46,9 +46,7 @@ def _check_mixer(spec: syntax.Spec) -> Mixer:
 
 def _check_stack(spec: syntax.Spec) -> Stack:
     headers = {used.header.name: used.header for used in spec.uses}
-    scope = Scope(
-        name=spec.header.name, stack=True, places=defined_names(spec), mixers=headers
-    )
+    scope = Scope(name=spec.header.name, stack=True, places=defined_names(spec), mixers=headers)
     sizes = check_header(scope, spec.header)
     blocks, y = [], None
     for statement in spec.statements:
@@ -78,9 +76,7 @@ def _check_stack(spec: syntax.Spec) -> Stack:
 
 def _check_block(scope: Scope, line: syntax.BlockLine) -> Block | None:
     expr = check_output(scope, line.expr, f"`{line.name}`", STACK_GIVEN)
-    define(
-        scope, Symbol(name=line.name, role=Role.BLOCK, sort=POISONED, span=line.span)
-    )
+    define(scope, Symbol(name=line.name, role=Role.BLOCK, sort=POISONED, span=line.span))
     if expr is None:
         return None
     return Block(name=line.name, shared=line.shared, expr=expr, span=line.span)

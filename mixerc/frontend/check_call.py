@@ -227,8 +227,8 @@ def _first_layer(scope: Scope, place: Place, node: syntax.Call, check: Check) ->
             )
         )
     source = check(scope, place, argument)
-    return source if poisoned(source) else FirstLayer(
-        source=source, sort=source.sort, span=node.span
+    return (
+        source if poisoned(source) else FirstLayer(source=source, sort=source.sort, span=node.span)
     )
 
 
@@ -258,7 +258,9 @@ def _fold(scope: Scope, place: Place, node: syntax.Call, check: Check) -> Expr:
             return POISON
         sort = Sort(
             axes=start.sort.axes,
-            kind=Kind.COMPLEX if Kind.COMPLEX in (start.sort.kind, following.sort.kind) else sort.kind,
+            kind=Kind.COMPLEX
+            if Kind.COMPLEX in (start.sort.kind, following.sort.kind)
+            else sort.kind,
             heads=heads,
             times=join_times((start, following)),
         )

@@ -39,9 +39,7 @@ class Clauses:
     state: syntax.StateLine | None = None
 
 
-def check_branch(
-    scope: Scope, name: str, span: Span, lines: tuple[SumLine, ...]
-) -> Branch | None:
+def check_branch(scope: Scope, name: str, span: Span, lines: tuple[SumLine, ...]) -> Branch | None:
     """One sum over s; None if a clause of it has a mistake."""
     clauses = _collect(scope, span, lines)
     mask = _mask(scope, clauses)
@@ -86,9 +84,7 @@ def _collect(scope: Scope, span: Span, lines: tuple[SumLine, ...]) -> Clauses:
             case syntax.Clause():
                 first = clauses.exprs.setdefault(line.keyword, line)
                 if first is not line:
-                    scope.report(
-                        errors_core.repeated_clause(line.span, line.keyword, first.span)
-                    )
+                    scope.report(errors_core.repeated_clause(line.span, line.keyword, first.span))
     for keyword in ("mask", "weight"):
         if keyword not in clauses.exprs:
             scope.report(errors_core.missing_clause(span, keyword))
@@ -160,9 +156,7 @@ def _normalize(scope: Scope, clauses: Clauses, total: Expr, value: Expr) -> Expr
     if normalize is None or poisoned(normalize):
         return normalize
     if not set(normalize.sort.axes) <= set(value.sort.axes):
-        return scope.report(
-            errors_core.normalizer_axes(normalize.span, normalize.sort, value.sort)
-        )
+        return scope.report(errors_core.normalizer_axes(normalize.span, normalize.sort, value.sort))
     return normalize
 
 

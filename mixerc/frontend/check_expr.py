@@ -48,10 +48,10 @@ def _binary(scope: Scope, place: Place, node: syntax.Binary) -> Expr:
 def _compare(scope: Scope, place: Place, node: syntax.Compare) -> Expr:
     """`a < b <= c` is `a < b and b <= c`."""
     operands = [check_expr(scope, place, operand) for operand in node.operands]
-    pairs = zip(node.operators, operands, operands[1:], node.operands, node.operands[1:])
+    spans = [operand.span for operand in node.operands]
     checked = [
-        apply(scope, OPERATORS[operator], (left, right), first.span.to(second.span))
-        for operator, left, right, first, second in pairs
+        apply(scope, OPERATORS[operator], tuple(operands[i : i + 2]), spans[i].to(spans[i + 1]))
+        for i, operator in enumerate(node.operators)
     ]
     result = checked[0]
     for condition in checked[1:]:

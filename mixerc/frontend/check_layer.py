@@ -36,9 +36,7 @@ NORM_EPS = Fraction(1, 10**5)
 ROPE_BASE = Fraction(10000)
 
 
-def check_layer(
-    scope: Scope, place: Place, node: syntax.Pipe, source: Expr, check: Check
-) -> Expr:
+def check_layer(scope: Scope, place: Place, node: syntax.Pipe, source: Expr, check: Check) -> Expr:
     """A step that only a layer may take, applied to a stream."""
     name = node.step.id
     arguments = bind_arguments(scope, node.step, LAYERS[name])
@@ -62,9 +60,7 @@ def _is_stream(scope: Scope, step: str, source: Expr) -> bool:
         return False
     if source.sort.times != T_ONLY:
         scope.report(
-            errors_layer.step_source(
-                source.span, step, "a value of each token", "the same for all"
-            )
+            errors_layer.step_source(source.span, step, "a value of each token", "the same for all")
         )
         return False
     return True

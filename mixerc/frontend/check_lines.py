@@ -40,10 +40,11 @@ def check_value(
     """One name of `q[K], k[K] = e`; None after a mistake, and the name then stands for it."""
     left = check_left(scope, declared, group_heads(scope, line.grouped))
     target = Sort(axes=left.axes, heads=left.heads, times=T_ONLY)
-    expr = check_expr(scope, core_place(target) if core else stream_place(target), line.expr)
     if left.index:
-        scope.report(errors_layer.table_line(left.span))
-    legal = left.legal and not left.index and not poisoned(expr)
+        expr = scope.report(errors_layer.table_line(left.span))
+    else:
+        expr = check_expr(scope, core_place(target) if core else stream_place(target), line.expr)
+    legal = left.legal and not poisoned(expr)
     legal = legal and _fits(scope, left, target, expr, line, grouped=line.grouped is not None)
     sort = Sort(axes=left.axes, kind=expr.sort.kind, heads=expr.sort.heads, times=expr.sort.times)
     role = Role.CORE if core else Role.STREAM if sort.times else Role.CONSTANT
@@ -60,9 +61,7 @@ def check_value(
 
 def _reads_parameters(scope: Scope, expr: Expr) -> bool:
     return any(
-        isinstance(node, Read)
-        and node.name in scope.symbols
-        and scope.symbols[node.name].learned
+        isinstance(node, Read) and node.name in scope.symbols and scope.symbols[node.name].learned
         for node in walk(expr)
     )
 
@@ -91,9 +90,12 @@ def check_update(scope: Scope, line: syntax.Recurrence) -> Update | None:
     symbol = scope.symbols.get(line.name)
     if symbol is None or symbol.role != Role.STATE:
         scope.report(errors_core.update_without_state(line.name_span, line.name))
+        if symbol is None:
+            _define_poisoned(scope, line)
         return None
     if index_time(line.index) != Time.T:
         scope.report(errors_core.update_time(line.index.span, line.name))
+        scope.updated.add(line.name)
         return None
     sort = symbol.sort
     expr = check_expr(scope, core_place(sort), line.expr)
@@ -101,6 +103,11 @@ def check_update(scope: Scope, line: syntax.Recurrence) -> Update | None:
     if poisoned(expr) or "?" in sort.axes or not _state_fits(scope, symbol, expr, line.expr.span):
         return None
     return Update(state=line.name, expr=expr, span=line.span)
+
+
+def _define_poisoned(scope: Scope, line: syntax.Recurrence) -> None:
+    """What is updated as if it were a state is read as one, without further mistakes."""
+    define(scope, Symbol(name=line.name, role=Role.STATE, sort=POISONED, span=line.name_span))
 
 
 def _state_fits(scope: Scope, symbol: Symbol, expr: Expr, span: Span) -> bool:
@@ -130,9 +137,7 @@ def check_output(scope: Scope, expr: syntax.Expr, what: str, given: frozenset[st
         )
     elif not result.sort.heads.shared:
         scope.report(
-            errors.heads_mismatch(
-                expr.span, what.strip("`"), place.target.heads, result.sort.heads
-            )
+            errors.heads_mismatch(expr.span, what.strip("`"), place.target.heads, result.sort.heads)
         )
     elif result.sort.kind == Kind.COMPLEX:
         scope.report(errors_core.complex_result(expr.span, what.strip("`")))

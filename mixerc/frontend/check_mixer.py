@@ -31,6 +31,7 @@ class MixerChecker:
         self.y: Expr | None = None
         self.updates: dict[str, Span] = {}
         self.clauses = _top_clauses(spec)
+        self.two_forms = any(isinstance(each, syntax.Recurrence) for each in spec.statements)
         self.branch_lines = [
             each for each in spec.statements if isinstance(each, syntax.BranchLine)
         ]
@@ -71,19 +72,17 @@ class MixerChecker:
             return
         core = declared.name == "o" or belongs_to_core(self.scope, line.expr)
         if declared.name == "o" and self.clauses:
-            self.scope.report(
-                errors_core.implied_output(declared.name_span, self.clauses[0].span)
-            )
+            if not self.two_forms:
+                first = self.clauses[0].span
+                self.scope.report(errors_core.implied_output(declared.name_span, first))
             return
         value = check_value(self.scope, line, declared, core=core)
         if declared.name == "o":
             self._output(line, declared, value)
         elif value is not None:
-            (self.core_lines if core else self.lines).append(value)  # type: ignore[attr-defined]
+            (self.core_lines if core else self.lines).append(value)
 
-    def _output(
-        self, line: syntax.Define, declared: syntax.Declared, value: Value | None
-    ) -> None:
+    def _output(self, line: syntax.Define, declared: syntax.Declared, value: Value | None) -> None:
         if not belongs_to_core(self.scope, line.expr):
             self.scope.report(errors_core.stateless_output(declared.name_span))
         symbol = self.scope.symbols["o"]
@@ -171,9 +170,7 @@ class MixerChecker:
         for branch in self.branches:
             parts = (branch.mask, branch.weight, branch.value, branch.decay, branch.normalize)
             exprs.extend(part for part in parts if part is not None)
-        read = {
-            node.name for expr in exprs for node in walk(expr) if isinstance(node, Read)
-        }
+        read = {node.name for expr in exprs for node in walk(expr) if isinstance(node, Read)}
         symbols = self.scope.symbols.values()
         outside = ["x"] if "x" in read else []
         for symbol in symbols:
@@ -188,8 +185,7 @@ def _top_clauses(spec: syntax.Spec) -> tuple[SumLine, ...]:
     clauses = [
         each
         for each in spec.statements
-        if isinstance(each, syntax.Clause)
-        or (isinstance(each, syntax.StateLine) and each.cache)
+        if isinstance(each, syntax.Clause) or (isinstance(each, syntax.StateLine) and each.cache)
     ]
     if not clauses:
         return ()

@@ -59,9 +59,7 @@ def _size(scope: Scope, place: Place, name: str, span: Span) -> Expr:
     return Size(name=name, sort=Sort(heads=EACH) if name == "head" else SCALAR, span=span)
 
 
-def draw(
-    scope: Scope, place: Place, name: str, arguments: tuple[Expr, ...], span: Span
-) -> Expr:
+def draw(scope: Scope, place: Place, name: str, arguments: tuple[Expr, ...], span: Span) -> Expr:
     """A random initial value: one number for each place of the target."""
     target = place.target or SCALAR
     kind = Kind.BOOL if name == "choose" else Kind.REAL
@@ -86,6 +84,8 @@ def _symbol(scope: Scope, place: Place, name: str, span: Span) -> Expr:
     match symbol.role:
         case Role.FEATURE | Role.BLOCK:
             return scope.report(errors.bare_function(span, name))
+        case Role.STATE if poisoned_symbol(symbol):
+            return POISON
         case Role.STATE:
             return scope.report(errors_core.state_without_time(span, name))
         case Role.PARAM | Role.CONSTANT if place.sizes_only:
@@ -101,9 +101,7 @@ def _symbol(scope: Scope, place: Place, name: str, span: Span) -> Expr:
 def _table(scope: Scope, place: Place, symbol: Symbol, span: Span) -> Expr:
     missing = sorted(symbol.sort.times - place.times)
     if missing:
-        return scope.report(
-            errors.time_not_in_scope(span, symbol.name, missing[0], place.what)
-        )
+        return scope.report(errors.time_not_in_scope(span, symbol.name, missing[0], place.what))
     return _read(place, symbol, Time.NONE, span)
 
 
@@ -181,9 +179,7 @@ def _at(scope: Scope, place: Place, symbol: Symbol, time: Time, node: syntax.Ind
         return scope.report(errors.not_constant(node.span, symbol.name, place.what))
     if time.value[0] not in place.times:
         letter = time.value[0]
-        return scope.report(
-            errors.time_not_in_scope(node.index.span, letter, letter, place.what)
-        )
+        return scope.report(errors.time_not_in_scope(node.index.span, letter, letter, place.what))
     if symbol.role in CORE_ROLES and time != Time.T:
         return scope.report(errors_core.core_value_time(node.span, symbol.name))
     if symbol.role == Role.STATE:

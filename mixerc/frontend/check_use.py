@@ -26,9 +26,7 @@ def check_use(
         scope.read.add(step.id)
         if isinstance(step, syntax.Call) and (step.arguments or step.keywords):
             given = len(step.arguments) + len(step.keywords)
-            return scope.report(
-                errors_layer.argument_count(step.span, step.id, "nothing", given)
-            )
+            return scope.report(errors_layer.argument_count(step.span, step.id, "nothing", given))
         return UseBlock(source=source, block=step.id, sort=source.sort, span=span)
     sizes = _sizes(scope, step, check)
     if sizes is None:
@@ -69,11 +67,12 @@ def check_repeat(scope: Scope, node: syntax.Pipe, source: Expr, check: Check) ->
 
 
 def _repeated(scope: Scope, step: syntax.Expr, check: Check) -> Expr:
-    is_use = isinstance(step, syntax.Name | syntax.Call) and (
-        step.id in scope.mixers
-        or (step.id in scope.symbols and scope.symbols[step.id].role == Role.BLOCK)
-    )
-    if not is_use:
+    if not isinstance(step, syntax.Name | syntax.Call) or not _is_use(scope, step.id):
         return scope.report(errors_layer.repeated_step(step.span))
     placeholder = Read(name="x", time=Time.T, sort=X_SORT, span=step.span)
     return check_use(scope, step, placeholder, step.span, check)
+
+
+def _is_use(scope: Scope, name: str) -> bool:
+    symbol = scope.symbols.get(name)
+    return name in scope.mixers or (symbol is not None and symbol.role == Role.BLOCK)

@@ -121,7 +121,7 @@ def check_input(scope: Scope, line: syntax.InputLine) -> list[Input]:
         left = check_left(scope, declared, heads)
         shared = kind in (Kind.BOOL, Kind.INT)
         if shared and left.heads.group:
-            why = f"a {kind.value} input"
+            why = "a bool or int input"
             scope.report(errors.grouped_without_heads(left.span, left.name, why))
         sort = Sort(
             axes=left.axes,
@@ -204,9 +204,7 @@ def check_param(scope: Scope, line: syntax.ParamLine) -> list[Param]:
     return params
 
 
-def _init_fits(
-    scope: Scope, left: Left, target: Sort, init: Expr, line: syntax.ParamLine
-) -> bool:
+def _init_fits(scope: Scope, left: Left, target: Sort, init: Expr, line: syntax.ParamLine) -> bool:
     span = line.init.span
     if not set(init.sort.axes) <= set(left.axes):
         scope.report(errors.initial_value_axes(span, left.name, target, init.sort))
@@ -235,7 +233,5 @@ def check_feature(scope: Scope, line: syntax.Feature) -> None:
             scope.report(errors.misplaced_name(span, name, "a feature"))
     define(
         scope,
-        Symbol(
-            name=line.name, role=Role.FEATURE, sort=POISONED, span=line.span, feature=line
-        ),
+        Symbol(name=line.name, role=Role.FEATURE, sort=POISONED, span=line.span, feature=line),
     )

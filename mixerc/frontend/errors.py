@@ -310,6 +310,7 @@ def not_constant(span: Span, name: str, what: str) -> Diagnostic:
         message=f"`{name}` is not known where {what} is computed",
         span=span,
         notes=(
-            "sizes are made of sizes; initial values also of `head`, constants and parameters above",
+            "sizes are made of sizes; initial values also of `head`, and of constants and "
+            "parameters above",
         ),
     )

@@ -8,6 +8,7 @@ from mixerc.frontend.syntax import Comment
 
 # A citation is the only string, and ends on its line; a `#` in it begins no comment.
 CODE = re.compile(r'(?:[^"#\n]|"[^"\n]*"|"(?=[^"\n]*$))*')
+STRING = re.compile(r'"[^"\n]*"?')
 LAST_LEXEME = re.compile(r"([A-Za-z_0-9]+|//|[<>=!]=|[^\sA-Za-z_0-9])\s*\Z")
 CONTINUES = re.compile(r"\s*(?:[|+\-*/%@^<>)\]]|[!=]=|(?:and|or)\b)")
 PAIRS = {"(": ")", "[": "]"}
@@ -104,11 +105,14 @@ def without_statement(text: str, line: int) -> str | None:
 
 def _first_line(lines: list[str], last: int) -> int:
     """The index of the line that begins the statement of another."""
-    for index in range(last, 0, -1):
-        in_bracket = open_brackets(lines, index, len(lines[index - 1]) + 1)
-        if not in_bracket and not CONTINUES.match(lines[index]):
-            return index
-    return 0
+    first = depth = 0
+    for index, line in enumerate(lines[: last + 1]):
+        signs = STRING.sub('"', code(line))
+        if depth == 0 and signs.strip() and not CONTINUES.match(line):
+            first = index
+        depth += sum(map(signs.count, PAIRS)) - sum(map(signs.count, PAIRS.values()))
+        depth = max(depth, 0)
+    return first
 
 
 def indent(line: str) -> int:

@@ -8,7 +8,28 @@ from mixerc.ir.sorts import SHARED, Axis, Heads, Kind
 
 SAME_NUMBERS = frozenset({"neg", "add", "sub", "mul", "floordiv", "mod", "max", "min", "abs"})
 COMPLEX_OPERANDS = frozenset(
-    ["neg", "add", "sub", "mul", "div", "pow", "exp", "expm1", "log", "sqrt", "abs", "sin", "cos", "real", "imag", "conj", "where", "lerp", "eq", "ne"]
+    [
+        "neg",
+        "add",
+        "sub",
+        "mul",
+        "div",
+        "pow",
+        "exp",
+        "expm1",
+        "log",
+        "sqrt",
+        "abs",
+        "sin",
+        "cos",
+        "real",
+        "imag",
+        "conj",
+        "where",
+        "lerp",
+        "eq",
+        "ne",
+    ]
 )
 CONDITIONS = frozenset({"and", "or", "not"})
 FUNCTIONS = tuple(
@@ -16,11 +37,35 @@ FUNCTIONS = tuple(
     for name, row in PRIMITIVES.items()
     if row.written
     and name not in CONDITIONS
-    and name not in ["neg", "add", "sub", "mul", "div", "floordiv", "mod", "pow", "eq", "ne", "lt", "le", "gt", "ge"]
+    and name
+    not in [
+        "neg",
+        "add",
+        "sub",
+        "mul",
+        "div",
+        "floordiv",
+        "mod",
+        "pow",
+        "eq",
+        "ne",
+        "lt",
+        "le",
+        "gt",
+        "ge",
+    ]
 )
-STEPS = (
-    ["linear", "conv", "rmsnorm", "layernorm", "l2norm", "rope", "glu", "swiglu", "geglu"]  # fmt: skip
-)
+STEPS = [
+    "linear",
+    "conv",
+    "rmsnorm",
+    "layernorm",
+    "l2norm",
+    "rope",
+    "glu",
+    "swiglu",
+    "geglu",
+]  # fmt: skip
 REDUCTIONS = ("sum", "max", "softmax")
 DRAWS = {
     "normal": (0, 2),
@@ -33,7 +78,25 @@ DRAWS = {
 SPECIAL_FUNCTIONS = ("arange", "concat", "first_layer", "fold")
 BUILD_SIZES = ("d_model", "heads", "layer", "layers", "length", "pi")
 SETTABLE = frozenset({"d_model", "heads", "layers", "length"})
-GIVEN = frozenset(["x", "y", "o", "x0", "T", "d_model", "head", "heads", "layer", "layers", "length", "sum", "pi", "causal", "full"])
+GIVEN = frozenset(
+    [
+        "x",
+        "y",
+        "o",
+        "x0",
+        "T",
+        "d_model",
+        "head",
+        "heads",
+        "layer",
+        "layers",
+        "length",
+        "sum",
+        "pi",
+        "causal",
+        "full",
+    ]
+)
 RESERVED = GIVEN | {*FUNCTIONS, *STEPS, *REDUCTIONS, *DRAWS, *SPECIAL_FUNCTIONS, "repeat"}
 
 

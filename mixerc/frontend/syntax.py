@@ -51,7 +51,7 @@ class Keyword(Node):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call(Node):
-    """`exp(e)`, `sum[K](e)`, `linear(16, bias = 0)`. `axis` is the bracket: `K`, `N'`, `s` or ""."""
+    """`exp(e)`, `sum[K](e)`, `linear(16, bias = 0)`; `axis` is the bracket: `K`, `N'`, `s`, ""."""
 
     id: str
     id_span: Span = field(default=NOWHERE, repr=False, compare=False)

@@ -209,6 +209,13 @@ def smaller(a: Interval, b: Interval) -> Interval:
     return negate(larger(negate(a), negate(b)))
 
 
+def blend(start: Interval, end: Interval, weight: Interval) -> Interval:
+    """`lerp(start, end, weight)`: between the two where the weight is between 0 and 1."""
+    if within(weight, EITHER):
+        return hull(start, end)
+    return add(start, multiply(subtract(end, start), weight))
+
+
 def chosen(condition: Interval, a: Interval, b: Interval) -> Interval:
     """`where(condition, a, b)`."""
     if condition.point is None:

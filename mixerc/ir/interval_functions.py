@@ -231,7 +231,11 @@ def power(a: Interval, b: Interval) -> Interval:
         return ALL
     base = intersect(a, NONNEGATIVE)
     places = [(x, y) for x in (lows(base), highs(base)) for y in (lows(b), highs(b))]
-    values = [(_power(x[0], y[0]), x[1] and exponent is not None) for x, y in places]
+    # With one operand fixed the other rises or falls, so that open ends stay open.
+    fixed_exponent, fixed_base = exponent is not None, base.point not in (None, 0, 1)
+    values = [
+        (_power(x[0], y[0]), (x[1] and fixed_exponent) or (y[1] and fixed_base)) for x, y in places
+    ]
     found = make(
         least([(value[0], is_open) for value, is_open in values]),
         greatest([(value[1], is_open) for value, is_open in values]),

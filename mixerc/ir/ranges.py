@@ -3,7 +3,7 @@
 The value of a condition is 1 or 0. Of a complex expression the interval bounds the absolute value.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TypeAlias, assert_never
@@ -25,6 +25,7 @@ from mixerc.ir.interval import (
     absolute,
     add,
     between,
+    blend,
     chosen,
     compare,
     divide,
@@ -39,7 +40,6 @@ from mixerc.ir.interval import (
     point,
     smaller,
     subtract,
-    within,
 )
 from mixerc.ir.interval_functions import call, power
 from mixerc.ir.mixer import Input, LayerLine, Param, Range, Value
@@ -47,15 +47,16 @@ from mixerc.ir.sorts import Axis, Kind, Time
 
 Environment: TypeAlias = Mapping[str, Interval]
 
-COUNTED = between(1, INF)
 GIVEN_SIZES: Environment = {
-    **dict.fromkeys(("d_model", "heads", "layers", "length", "T"), COUNTED),
+    **dict.fromkeys(("d_model", "heads", "layers", "length", "T"), between(1, INF)),
     **dict.fromkeys(("head", "layer"), NONNEGATIVE),
     "pi": between(Fraction("3.14159265358979"), Fraction("3.14159265358980")),
 }
 """Sizes that the language gives, where nothing more is known of them."""
 
-BINARY = {
+EXACTLY: dict[str, Callable[..., Interval]] = {
+    "neg": negate,
+    "lerp": blend,
     "add": add,
     "sub": subtract,
     "mul": multiply,
@@ -78,8 +79,7 @@ def range_of(expr: Expr, env: Environment) -> Interval:
 
 def environment(sizes: Iterable[str], lines: Iterable[LayerLine]) -> dict[str, Interval]:
     """What the header sizes and the names of a layer's lines, in order, can be."""
-    env = dict.fromkeys(sizes, POSITIVE) | {}
-    env |= {name: interval for name, interval in GIVEN_SIZES.items() if name not in env}
+    env = {**dict.fromkeys(sizes, POSITIVE), **GIVEN_SIZES}
     for line in lines:
         env[line.name] = line_range(line, env)
         if isinstance(line, Value) and line.sort.kind == Kind.COMPLEX:
@@ -249,12 +249,12 @@ class _Ranges:
         values = [self.of(operand) for operand in operands]
         match name:
             case "neg" | "add" | "sub" | "mul" | "lerp":
-                found = self._arithmetic(name, values)
+                found = EXACTLY[name](*values)
                 return intersect(found, self._written_out(expr))
             case "div":
                 return self._quotient(expr, values)
             case "pow" | "floordiv" | "mod" | "max" | "min":
-                return BINARY[name](*values)
+                return EXACTLY[name](*values)
             case "where":
                 return chosen(*values)
             case "real" | "conj":
@@ -265,18 +265,6 @@ class _Ranges:
                 return GIVEN_SIZES["pi"]
             case _:
                 return call(name, values[0])
-
-    def _arithmetic(self, name: str, values: list[Interval]) -> Interval:
-        match name:
-            case "neg":
-                return negate(values[0])
-            case "lerp":
-                start, end, weight = values
-                if within(weight, between(0, 1)):
-                    return hull(start, end)
-                return add(start, multiply(subtract(end, start), weight))
-            case _:
-                return BINARY[name](*values)
 
     def _written_out(self, expr: Expr) -> Interval:
         return self.expansion.bounds(self.expansion.polynomial(expr))

@@ -1,6 +1,7 @@
-"""The domain of floating point: float64 and complex128 tensors, differentiable by autograd.
+"""The domain of floating point: tensors of one precision, differentiable by autograd.
 
-Integers are kept as float64 too (exact to 2^53), so that arithmetic has one type.
+The reference runs in float64 and complex128. Integers are kept as floats too (in float64 exact to
+2^53), so that arithmetic has one type.
 """
 
 import math
@@ -14,35 +15,14 @@ from torch import Tensor
 from mixerc.reference.domain import Domain, Scalar, Shape
 
 
-def _convert(value: Any) -> Tensor:
-    tensor = torch.as_tensor(value)
-    if tensor.dtype == torch.bool:
-        return tensor.cpu()
-    kind = torch.complex128 if tensor.is_complex() else torch.float64
-    return tensor.to("cpu", kind)
-
-
-def _number(value: Scalar) -> Tensor:
-    return torch.tensor(float(value), dtype=torch.float64)
-
-
-def _zeros(shape: Shape, is_complex: bool) -> Tensor:
-    return torch.zeros(shape, dtype=torch.complex128 if is_complex else torch.float64)
-
-
-def _arange(count: int) -> Tensor:
-    return torch.arange(count, dtype=torch.float64)
+def _common(arrays: Sequence[Tensor]) -> list[Tensor]:
+    """The arrays, all complex if one is: these torch functions do not promote by themselves."""
+    widest = next((array.dtype for array in arrays if array.is_complex()), None)
+    return list(arrays) if widest is None else [array.to(widest) for array in arrays]
 
 
 def _take(array: Tensor, axis: int, indices: Sequence[int]) -> Tensor:
     return array.index_select(axis, torch.tensor(list(indices), dtype=torch.int64))
-
-
-def _common(arrays: Sequence[Tensor]) -> list[Tensor]:
-    """The arrays, all complex if one is: these torch functions do not promote by themselves."""
-    if any(array.is_complex() for array in arrays):
-        return [array.to(torch.complex128) for array in arrays]
-    return list(arrays)
 
 
 def _stack(arrays: Sequence[Tensor], axis: int) -> Tensor:
@@ -132,24 +112,43 @@ PRIMITIVES: dict[str, Callable[..., Tensor]] = {
     "not": lambda a: ~_condition(a),
     "erf": torch.erf,
     "sign": torch.sign,
-    "pi": lambda: _number(math.pi),
 }
 
-FLOAT64 = Domain(
-    name="float64",
-    primitives=PRIMITIVES,
-    reductions={"sum": torch.sum, "max": _amax, "softmax": torch.softmax},
-    convert=_convert,
-    number=_number,
-    zeros=_zeros,
-    arange=_arange,
-    permute=lambda array, order: array.permute(tuple(order)),
-    reshape=lambda array, shape: array.reshape(shape),
-    broadcast=torch.broadcast_to,
-    select=torch.select,
-    take=_take,
-    unstack=torch.unbind,
-    stack=_stack,
-    concat=_concat,
-    einsum=_einsum,
-)
+
+def floating(real: torch.dtype, complex_: torch.dtype) -> Domain:
+    """The domain of these two dtypes."""
+
+    def convert(value: Any) -> Tensor:
+        tensor = torch.as_tensor(value)
+        if tensor.dtype == torch.bool:
+            return tensor.cpu()
+        return tensor.to("cpu", complex_ if tensor.is_complex() else real)
+
+    def number(value: Scalar) -> Tensor:
+        return torch.tensor(float(value), dtype=real)
+
+    def zeros(shape: Shape, is_complex: bool) -> Tensor:
+        return torch.zeros(shape, dtype=complex_ if is_complex else real)
+
+    return Domain(
+        name=str(real).removeprefix("torch."),
+        primitives={**PRIMITIVES, "pi": lambda: number(math.pi)},
+        reductions={"sum": torch.sum, "max": _amax, "softmax": torch.softmax},
+        convert=convert,
+        number=number,
+        zeros=zeros,
+        arange=lambda count: torch.arange(count, dtype=real),
+        permute=lambda array, order: array.permute(tuple(order)),
+        reshape=lambda array, shape: array.reshape(shape),
+        broadcast=torch.broadcast_to,
+        select=torch.select,
+        take=_take,
+        unstack=torch.unbind,
+        stack=_stack,
+        concat=_concat,
+        einsum=_einsum,
+    )
+
+
+FLOAT64 = floating(torch.float64, torch.complex128)
+FLOAT32 = floating(torch.float32, torch.complex64)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from mixerc.algebra.linear import Linear, decay_names
 from mixerc.backends.torch.identifiers import identifier
-from mixerc.backends.torch.kernels import sizes_of
+from mixerc.backends.torch.kernels import sizes_of, tuple_text
+from mixerc.backends.torch.layout import laid_out
 from mixerc.backends.torch.printer import number_text
 from mixerc.backends.torch.programs import Inputs, ProgramView, program_view
 from mixerc.ir.expr import Number
@@ -29,17 +30,17 @@ class CoreView:
     decays: str
     library: str
     kernels: str
-    lengths: str
+    lengths: tuple[str, ...]
     parts: str
     output: str
     of_streams: str
     of_constants: str
-    signature: str
+    signature: tuple[str, ...]
     summary: str
     heads: str
     layout: tuple[str, ...]
-    zeros: str
-    given_states: str
+    zeros: tuple[str, ...]
+    given_states: tuple[str, ...]
     state_names: str
 
 
@@ -111,8 +112,8 @@ class Core:
             summary=self.mixer.citation[0] if self.mixer.citation else self.mixer.name,
             heads=self._heads(),
             layout=self._layout(),
-            zeros=", ".join(self._zero(carry) for carry in carried),
-            given_states=", ".join(f'state["{carry.state}"].to(dtype)' for carry in carried),
+            zeros=_list_lines([self._zero(carry) for carry in carried]),
+            given_states=_list_lines([f'state["{c.state}"].to(dtype)' for c in carried]),
             state_names=_names(carry.state for carry in carried),
         )
 
@@ -148,12 +149,12 @@ class Core:
         """The sizes that `mix` takes as keywords; it counts the heads itself."""
         return tuple(size for size in self.given if size != "heads")
 
-    def _lengths(self) -> str:
+    def _lengths(self) -> tuple[str, ...]:
         entries = []
         for size in self.sizes:
             source = self._source(size) or self._number(size)
             entries.append(f'"{size}": {source}')
-        return "{" + ", ".join(entries) + "}"
+        return laid_out("return {" + ", ".join(entries) + "}", 4)
 
     def _number(self, size: str) -> str:
         text = f"given[{self.given.index(size)}]"
@@ -175,7 +176,7 @@ class Core:
         found = [position[name] for name, _ in self.plan.backward.outputs if name in position]
         return tuple_text([str(i) for i in found])
 
-    def _signature(self) -> str:
+    def _signature(self) -> tuple[str, ...]:
         defaults = {
             size.name: number_text(size.default.value)
             for size in self.mixer.sizes
@@ -184,7 +185,8 @@ class Core:
         defaults |= {"layer": "0", "layers": "1"}
         sizes = [f"{size}={defaults[size]}" if size in defaults else size for size in self.options]
         options = ("state=None", 'mode="parallel"', "chunk=None", "cu_seqlens=None")
-        return ", ".join(("*", *(i.name for i in self.inputs), *options, *sizes))
+        parameters = ("*", *(i.name for i in self.inputs), *options, *sizes)
+        return laid_out(f"def mix({', '.join(parameters)}):", 0)
 
     def _heads(self) -> str:
         for value in self.inputs:
@@ -199,8 +201,8 @@ class Core:
         given = tuple_text([f"float({size})" for size in self.given])
         return (
             f"rows = {self.streams[0].name}.shape[0]",
-            f"streams = [{streams}]",
-            f"constants = [{constants}]",
+            *laid_out(f"streams = [{streams}]", 4),
+            *laid_out(f"constants = [{constants}]", 4),
             f"given = {given}",
         )
 
@@ -210,9 +212,8 @@ class Core:
         return f"{self.streams[0].name}.new_zeros({shape}, dtype=dtype)"
 
 
-def tuple_text(items: list[str]) -> str:
-    """A tuple of some expressions."""
-    return f"({items[0]},)" if len(items) == 1 else f"({', '.join(items)})"
+def _list_lines(items: list[str]) -> tuple[str, ...]:
+    return laid_out(f"states = [{', '.join(items)}]", 8)
 
 
 def _plain(value: CoreInput) -> str:

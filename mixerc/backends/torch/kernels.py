@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from mixerc.backends.torch.identifiers import identifier
+from mixerc.backends.torch.layout import laid_out
 from mixerc.backends.torch.nodes import NodePrinter
 from mixerc.backends.torch.order import added_rows, growing_last, in_place
 from mixerc.plan import nodes as n
@@ -14,26 +15,23 @@ from mixerc.plan.distribute import Kernel, Schedule, is_scalar
 class MapView:
     """A kernel over all chunks of a piece at once."""
 
-    name: str
+    head: tuple[str, ...]
     summary: str
-    parameters: str
     lines: tuple[str, ...]
-    returns: str
+    returns: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScanView:
     """A kernel that goes from chunk to chunk with states in hand."""
 
-    name: str
+    head: tuple[str, ...]
     summary: str
-    parameters: str
-    sliced: str
-    arguments: str
+    loop: tuple[str, ...]
     lines: tuple[str, ...]
     kept: tuple[tuple[str, str], ...]
     updates: tuple[str, ...]
-    returns: str
+    returns: tuple[str, ...]
 
 
 class Names:
@@ -118,9 +116,9 @@ class KernelPrinter:
         )
         self.single = _used_once(kernel)
 
-    def lines(self) -> tuple[str, ...]:
+    def lines(self, indent: int) -> tuple[str, ...]:
         """One assignment a node; a node that one other needs stands inside that one's line."""
-        made = []
+        made: list[str] = []
         for node in self.order:
             if isinstance(node, n.Rename):
                 self.texts[node] = self.texts[node.args[0]]
@@ -137,7 +135,7 @@ class KernelPrinter:
                 continue
             name = self.names.of(node)
             self.texts[node] = name
-            made.append(f"{name} = {text}  # {_shape(node)}")
+            made += laid_out(f"{name} = {text}", indent, _shape(node))
         return tuple(made)
 
     def extras(self) -> tuple[str, ...]:
@@ -229,37 +227,37 @@ def _sizes(node: n.Node) -> tuple[str, ...]:
 def map_view(kernel: Kernel, name: str, names: Names, chunk: int) -> MapView:
     """The view of a parallel kernel."""
     printer = KernelPrinter(kernel, names, chunk)
-    lines = printer.lines()
+    lines = printer.lines(4)
     parameters = (*map(names.of, kernel.inputs), *printer.extras())
+    stores = tuple_text([printer.texts[node] for node in kernel.stores])
     return MapView(
-        name=name,
+        head=laid_out(f"def {name}({', '.join(parameters)}):", 0),
         summary=_summary(kernel),
-        parameters=", ".join(parameters),
         lines=lines,
-        returns=_tuple(tuple(printer.texts[node] for node in kernel.stores)),
+        returns=laid_out(f"return {stores}", 4),
     )
 
 
 def scan_view(kernel: Kernel, name: str, names: Names, chunk: int) -> ScanView:
     """The view of a sequential kernel; what it stores is stacked over the chunks."""
     printer = KernelPrinter(kernel, names, chunk)
-    lines = printer.lines()
+    lines = printer.lines(8)
     inputs = tuple(map(names.of, kernel.inputs))
     carries = tuple(names.of(carry) for carry, _ in kernel.carries)
     after = tuple(printer.printer.aligned(node, carry.axes) for carry, node in kernel.carries)
     kept = tuple((f"all_{names.of(node)}", names.of(node)) for node in kernel.stores)
     reverse = ", reverse=True" if kernel.reverse else ""
-    stores = _tuple(tuple(f"stacked({every}{reverse})" for every, _ in kept))
+    stores = tuple_text([f"stacked({every}{reverse})" for every, _ in kept])
+    parameters = ", ".join(("chunks", *inputs, *carries, *printer.extras()))
+    slices = f"along({', '.join(('chunks', *inputs))}{reverse})"
     return ScanView(
-        name=name,
+        head=laid_out(f"def {name}({parameters}):", 0),
         summary=_summary(kernel),
-        parameters=", ".join(("chunks", *inputs, *carries, *printer.extras())),
-        sliced=_targets(inputs),
-        arguments=", ".join(("chunks", *inputs)) + reverse,
+        loop=laid_out(f"for {_targets(inputs)} in {slices}:", 4),
         lines=lines,
         kept=kept,
-        updates=(f"{', '.join(carries)} = {', '.join(after)}",),
-        returns=f"{stores}, {_tuple(carries)}",
+        updates=laid_out(f"{', '.join(carries)} = {', '.join(after)}", 8),
+        returns=laid_out(f"return {stores}, {tuple_text(list(carries))}", 4),
     )
 
 
@@ -274,8 +272,9 @@ def _summary(kernel: Kernel) -> str:
             return "From token to token."
 
 
-def _tuple(items: tuple[str, ...]) -> str:
-    return f"({', '.join(items)},)" if len(items) == 1 else f"({', '.join(items)})"
+def tuple_text(items: list[str]) -> str:
+    """A tuple of some expressions."""
+    return f"({items[0]},)" if len(items) == 1 else f"({', '.join(items)})"
 
 
 def _targets(items: tuple[str, ...]) -> str:

@@ -52,11 +52,12 @@ def _broken(text: str, room: int) -> tuple[str, ...]:
     if bracket is None:
         return (text,)
     start, end = bracket
-    inside = text[start + 1 : end]
-    parts = _pieces(inside)
+    inside = text[start + 1 : end].strip()
+    trailing = inside.endswith(",")
+    parts = _pieces(inside.removesuffix(","))
     lines = [text[: start + 1]]
     for part in parts:
-        comma = "," if len(parts) > 1 else ""
+        comma = "," if trailing or len(parts) > 1 else ""
         broken = _broken(part, room - 4 - len(comma))
         lines += [f"    {line}" for line in broken[:-1]] + [f"    {broken[-1]}{comma}"]
     return (*lines, text[end:])

@@ -10,6 +10,7 @@ from mixerc.backends.torch.kernels import (
     scan_view,
     sizes_of,
 )
+from mixerc.backends.torch.layout import laid_out
 from mixerc.backends.torch.nodes import NodePrinter
 from mixerc.plan import nodes as n
 from mixerc.plan.distribute import Kernel, Program, Schedule
@@ -41,7 +42,7 @@ class ProgramView:
     parameters: str
     unpacking: tuple[str, ...]
     calls: tuple[str, ...]
-    returns: str
+    returns: tuple[str, ...]
     kernels: tuple[tuple[str, MapView | ScanView], ...]
 
 
@@ -62,18 +63,20 @@ def program_view(name: str, program: Program, inputs: Inputs, given: Program | N
     for carry in boundaries:
         names.of(carry)
     kernels = []
-    calls = []
+    calls: list[str] = []
     for index, kernel in enumerate(program.kernels, 1):
         kernels.append(_kernel_view(kernel, f"{name}_{index}", names, program.chunk))
-        calls.append(_call(kernel, f"{name}_{index}", names))
-    states = ", ".join(f"{names.of(carry)}_state" for carry, _ in program.carries)
+        calls += laid_out(_call(kernel, f"{name}_{index}", names), 4)
     return ProgramView(
         name=f"{name}_piece",
         summary=SUMMARIES[name],
         parameters="piece, streams, constants, states, size" + (", boundaries" if given else ""),
-        unpacking=_unpacking(program, names, inputs, states, boundaries),
+        unpacking=_unpacking(program, names, inputs, boundaries),
         calls=tuple(calls),
-        returns=f"{_results(program, names)}, ({states},)",
+        returns=(
+            *laid_out(f"made = {_results(program, names)}", 4),
+            "return made, states",
+        ),
         kernels=tuple(kernels),
     )
 
@@ -93,26 +96,23 @@ def _call(kernel: Kernel, name: str, names: Names) -> str:
     if kernel.schedule == Schedule.CHUNK_MAP:
         valid = ["piece.valid"] if any(isinstance(x, n.Pad) for x in kernel.body) else []
         return f"({made},) = {name}({', '.join(arguments + sizes + valid)})"
-    states = ", ".join(f"{names.of(carry)}_state" for carry, _ in kernel.carries)
     stores = f"({made},)" if made else "_"
     tail = f", ({', '.join(sizes)},)" if sizes else ""
     tail += ", reverse=True" if kernel.reverse else ""
     given = f"({', '.join(arguments)},)"
-    return f"{stores}, ({states},) = by_runs({name}, piece, ({states},), {given}{tail})"
+    return f"{stores}, states = by_runs({name}, piece, states, {given}{tail})"
 
 
 def _unpacking(
     program: Program,
     names: Names,
     inputs: Inputs,
-    states: str,
     boundaries: tuple[n.Carry, ...],
 ) -> tuple[str, ...]:
     found = loads(program)
     targets = ", ".join(names.of(load) for load in found)
     lines = [
         f"{targets} = {', '.join(inputs.place(load) for load in found)}",
-        f"({states},) = states",
     ]
     if boundaries:
         lines.append(f"({', '.join(names.of(carry) for carry in boundaries)},) = boundaries")
@@ -121,7 +121,7 @@ def _unpacking(
         like = names.of(found[0])
         count = f'size["heads"], device={like}.device, dtype={like}.dtype'
         lines.append(f"{names.of(heads[0])} = torch.arange({count})[None, :, None]")
-    return tuple(lines)
+    return tuple(part for line in lines for part in laid_out(line, 4))
 
 
 def _results(program: Program, names: Names) -> str:
