@@ -19,8 +19,11 @@ from mixerc.algebra.terms import (
     renamed,
 )
 from mixerc.ir.expr import Apply, Contract, Expr, Number, Reduce
-from mixerc.ir.show import show_expr
+from mixerc.ir.text import TextContext, show_expr
 from mixerc.ir.sorts import Axis
+
+
+_TIMED = TextContext(explicit=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +63,7 @@ def separate(weight: Expr) -> tuple[Pair, ...]:
         case _:
             raise DoesNotSplit(
                 f"the weight does not split into a part of the query and a part of the key "
-                f"(`{show_expr(weight)}` mixes them)",
+                f"(`{show_expr(weight, _TIMED)}` mixes them)",
                 weight.span,
                 ATTENTION,
             )
@@ -77,7 +80,7 @@ def _contracted(left: list[Expr], right: list[Expr], axis: Axis, other: Axis, wh
     for factor, old in [(e, axis) for e in left] + [(e, other) for e in right]:
         if {"t", "s"} <= factor.sort.times:
             raise DoesNotSplit(
-                f"the factor `{show_expr(factor)}` of the weight mixes query and key",
+                f"the factor `{show_expr(factor, _TIMED)}` of the weight mixes query and key",
                 factor.span,
                 ATTENTION,
             )
