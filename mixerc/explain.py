@@ -3,10 +3,10 @@
 import math
 from collections.abc import Callable, Iterable, Mapping
 
-from mixerc.algebra.classify import Algebra
+from mixerc.algebra.classify import Algebra, classify
 from mixerc.algebra.linear import Linear, LinearState, decay_names
 from mixerc.ir.expr import Apply, Expr, Number, Size
-from mixerc.ir.mixer import Mixer
+from mixerc.ir.mixer import Mixer, Stack
 from mixerc.ir.show import show_expr
 from mixerc.plan.cost import Cost, cost
 from mixerc.plan.plan import Plan, make_plan
@@ -23,6 +23,20 @@ def explain_mixer(mixer: Mixer, algebra: Algebra, given: Mapping[str, float]) ->
         sizes = numeric_sizes(mixer, given)
         lines += ["", *_forms(algebra.linear), "", *_kept(algebra.linear, sizes)]
         lines += ["", *_cost_table(algebra.linear, sizes)]
+    return "\n".join(lines)
+
+
+STACKS = "stacks have no fast form in this version: the reference runs them in float64"
+
+
+def explain_stack(stack: Stack) -> str:
+    """What a stack is made of, and which modes it has."""
+    lines = [f"{stack.name}: a stack", ""]
+    lines += [_mode_line(name, False, STACKS) for name in ("parallel", "recurrent")]
+    lines += [_mode_line("reference", True, "the equations"), "", "It uses:"]
+    for mixer in stack.mixers:
+        lines.append(f"  {mixer.name}: {classify(mixer).family}")
+    lines += [f"  block {block.name}" for block in stack.blocks]
     return "\n".join(lines)
 
 
@@ -76,9 +90,9 @@ def _forms(linear: Linear) -> Iterable[str]:
         decays = " * ".join(_bracketed(d) for d in state.decays)
         writes = " + ".join(_write(state, i) for i in range(len(state.writes))) or "0"
         kept = f"{decays} * {state.name}[t-1]" if decays else f"{state.name}[t-1]"
-        run = f" * prod_(s<j<=t) {decays}[j]" if decays else ""
+        run = f" prod_(s<j<=t) {decays}[j] *" if decays else ""
         yield f"  {state.name}[t] = {kept} + {writes}"
-        yield f"  {state.name}[t] = sum_(s<=t){run} * ({writes})[s]"
+        yield f"  {state.name}[t] = sum_(s<=t){run} ({writes})[s]"
     for decay in decay_names(linear):
         yield f"  the decay {decay} may be given as log_{decay}"
 

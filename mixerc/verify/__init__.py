@@ -1,1 +1,1 @@
-"""The laws that every compiled mixer obeys."""
+"""Laws that every compiled mixer obeys, as functions, and the report of `mixerc verify`."""

@@ -1,0 +1,109 @@
+"""A run and its gradients, and how far two of these are apart."""
+
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import torch
+from torch import Generator, Tensor
+
+from mixerc.reference.domain import Domain
+from mixerc.reference.float64 import FLOAT64
+from mixerc.verify.recurrence import run_linear
+from mixerc.verify.result import distance, rms
+from mixerc.verify.subject import Subject
+
+Tensors: TypeAlias = Mapping[str, Tensor]
+Run: TypeAlias = Callable[[Tensors, Tensors | None], tuple[Tensor, Mapping[str, Any]]]
+
+CANCELLED = 1e-3
+"""A gradient far below the largest is a difference of such: it is measured against this part."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """Output, final states, and gradients of a weighted sum of these by every input."""
+
+    o: Tensor
+    states: Tensors
+    gradients: Tensors
+
+
+def in_mode(
+    subject: Subject, mode: str, *, chunk: int | None = None, cu_seqlens: Tensor | None = None
+) -> Run:
+    """The compiled mixer in one of its modes."""
+
+    def run(inputs: Tensors, state: Tensors | None) -> tuple[Tensor, Mapping[str, Any]]:
+        result: tuple[Tensor, Mapping[str, Any]] = subject.run(
+            **inputs, state=state, mode=mode, chunk=chunk, cu_seqlens=cu_seqlens
+        )
+        return result
+
+    return run
+
+
+def by_recurrence(subject: Subject, domain: Domain = FLOAT64) -> Run:
+    """The linear form, token by token."""
+
+    def run(inputs: Tensors, state: Tensors | None) -> tuple[Tensor, Mapping[str, Any]]:
+        mixer, linear = subject.mixer, subject.linear
+        return run_linear(mixer, linear, inputs, subject.sizes, state=state, domain=domain)
+
+    return run
+
+
+def outcome(
+    run: Run, inputs: Tensors, state: Tensors | None = None, *, finals: tuple[str, ...] = ()
+) -> Outcome:
+    """One run with gradients; those of the states in `finals` flow in as well."""
+    leaves = {name: _leaf(x) for name, x in inputs.items()}
+    first = None if state is None else {name: _leaf(x) for name, x in state.items()}
+    o, after = run(leaves, first)
+    total = (o * weights("o", o)).sum()
+    for name in finals:
+        total = total + (after[name] * weights(name, after[name])).sum()
+    wanted = {f"d {name}": x for name, x in leaves.items() if x.requires_grad}
+    wanted |= {f"d first {name}": x for name, x in (first or {}).items()}
+    return Outcome(
+        o=o.detach(),
+        states={name: after[name].detach() for name in finals},
+        gradients=gradients(total, wanted),
+    )
+
+
+def gradients(total: Tensor, wanted: Tensors) -> dict[str, Tensor]:
+    """The gradient by every tensor, 0 where the total does not depend on it."""
+    if not total.requires_grad:
+        return {name: torch.zeros_like(x) for name, x in wanted.items()}
+    found = torch.autograd.grad(total, list(wanted.values()), allow_unused=True)
+    pairs = zip(wanted.items(), found, strict=True)
+    return {name: torch.zeros_like(x) if d is None else d for (name, x), d in pairs}
+
+
+def _leaf(x: Tensor) -> Tensor:
+    return x.detach().clone().requires_grad_(x.is_floating_point() or x.is_complex())
+
+
+def weights(name: str, like: Tensor) -> Tensor:
+    """A fixed random cotangent for a result, the same for all who compute it."""
+    generator = Generator().manual_seed(zlib.crc32(f"{name} {tuple(like.shape)}".encode()))
+    drawn = torch.randn(like.shape, generator=generator, dtype=torch.float64)
+    return drawn.to(like.dtype)
+
+
+def differences(got: Outcome, want: Outcome) -> dict[str, float]:
+    """Relative errors of everything in `want`, by name."""
+    errors = {"o": distance(got.o, want.o)}
+    for name, state in want.states.items():
+        errors[name] = distance(got.states[name], state)
+    least = CANCELLED * max((rms(d) for d in want.gradients.values()), default=0.0)
+    for name, gradient in want.gradients.items():
+        errors[name] = distance(got.gradients[name], gradient, least)
+    return errors
+
+
+def prefixed(prefix: str, errors: Mapping[str, float]) -> dict[str, float]:
+    """The errors under longer names."""
+    return {f"{prefix} {name}": error for name, error in errors.items()}

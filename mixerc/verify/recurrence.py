@@ -1,0 +1,165 @@
+"""A linear mixer token by token, over a floating domain: what fast modes are measured against.
+
+    S[t] = decay[t] ∘ S[t-1] + sum of key[t] ⊗ value[t],      read[t] = query[t] · S[t] or S[t-1]
+
+It shares the classifier with the compiler, and nothing of plans and kernels.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from torch import Tensor
+
+from mixerc.algebra.linear import Linear, LinearState, Product, Readout
+from mixerc.algebra.terms import Factor
+from mixerc.ir.expr import Expr
+from mixerc.ir.mixer import Mixer
+from mixerc.ir.sorts import Sort, Time
+from mixerc.reference import named
+from mixerc.reference.domain import Domain
+from mixerc.reference.evaluate import Scope, evaluate, no_step
+from mixerc.reference.float64 import FLOAT64
+from mixerc.reference.named import BATCH, HEADS, TIME, Dims, Named, head_dims
+from mixerc.reference.sizes import Sizes, infer_sizes, lengths
+from mixerc.reference.sources import source_of
+
+Tensors = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tokens:
+    """All tokens of a run: what names stand for, [BATCH, TIME, heads, axes] by name."""
+
+    domain: Domain
+    sizes: Sizes
+    values: Mapping[str, Named]
+    batch: int
+    count: int
+
+    def of(self, expr: Expr) -> Named:
+        """The value of an expression at every token."""
+        scope = Scope(
+            domain=self.domain,
+            sizes=self.sizes,
+            read=self._read,
+            position=_no_position,
+            step=no_step,
+        )
+        return evaluate(expr, scope)
+
+    def _read(self, name: str, time: Time) -> Named:
+        return self.values[name]
+
+    def product(self, factors: Product) -> Named:
+        """The product of some factors, 1 for none."""
+        total = Named(self.domain.number(1), ())
+        for factor in factors:
+            total = named.apply(self.domain, "mul", [total, self._factor(factor)])
+        return total
+
+    def _factor(self, factor: Factor) -> Named:
+        value = self.of(factor.expr)
+        for old, new in factor.copies:
+            value = named.rename(value, old, new)
+        return value
+
+    def settled(self, value: Named, dims: Dims) -> Tensor:
+        """The value [BATCH, TIME, HEADS, axes], spread along what it lacks."""
+        known = lengths(self.sizes, dims[3:]) | {BATCH: self.batch, TIME: self.count}
+        known[HEADS] = int(self.sizes.get("heads", 1))
+        tensor: Tensor = named.conform(self.domain, value, dims, known).array
+        return tensor
+
+
+def _no_position(time: object) -> Named:
+    raise ValueError("a linear mixer reads no position")
+
+
+def run_linear(
+    mixer: Mixer,
+    linear: Linear,
+    inputs: Tensors,
+    sizes: Sizes,
+    *,
+    state: Tensors | None = None,
+    domain: Domain = FLOAT64,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The output [B, T, H, axes] and the states [B, H, axes] after the last token."""
+    tokens = _tokens(mixer, inputs, sizes, domain)
+    finals, before, after = {}, {}, {}
+    for part in linear.states:
+        first = None if state is None else domain.convert(state[part.name])
+        held = _states(tokens, part, first)
+        finals[part.name] = held[-1]
+        dims = (BATCH, TIME, HEADS, *part.axes)
+        shape = (tokens.batch, 0, *held[0].shape[1:])
+        every = domain.stack(held, 1) if tokens.count else domain.zeros(shape, False)
+        before[part.name] = Named(every[:, :-1] if tokens.count else every, dims)
+        after[part.name] = Named(every[:, 1:] if tokens.count else every, dims)
+    reads = {
+        readout.name: _read(tokens, linear, readout, before if readout.before else after)
+        for readout in linear.readouts
+    }
+    whole = Tokens(
+        domain=domain,
+        sizes=tokens.sizes,
+        values={**tokens.values, **reads},
+        batch=tokens.batch,
+        count=tokens.count,
+    )
+    sort = mixer.core.output.sort
+    return whole.settled(whole.of(linear.output), _output_dims(sort)), finals
+
+
+def _output_dims(sort: Sort) -> Dims:
+    return (BATCH, TIME, HEADS, *sort.axes)
+
+
+def _tokens(mixer: Mixer, inputs: Tensors, sizes: Sizes, domain: Domain) -> Tokens:
+    values: dict[str, Named] = {}
+    batch = count = 0
+    for name in mixer.core.inputs:
+        source, array = source_of(mixer, name), domain.convert(inputs[name])
+        dims = (*head_dims(source.sort.heads), *source.sort.axes)
+        values[name] = Named(array, (BATCH, TIME, *dims) if source.stream else dims)
+        if source.stream:
+            batch, count = array.shape[:2]
+    known = infer_sizes(mixer, inputs, sizes)
+    return Tokens(domain=domain, sizes=known, values=values, batch=batch, count=count)
+
+
+def _states(tokens: Tokens, state: LinearState, first: Any) -> list[Tensor]:
+    """The state before the first token and after each."""
+    domain, dims = tokens.domain, (BATCH, TIME, HEADS, *state.axes)
+    multiply, add = partial(named.apply, domain, "mul"), partial(named.apply, domain, "add")
+    decay = written = None
+    for expr in state.decays:
+        value = tokens.of(expr)
+        decay = value if decay is None else multiply([decay, value])
+    for write in state.writes:
+        term = multiply([tokens.product(write.key), tokens.product(write.value)])
+        written = term if written is None else add([written, term])
+    if written is None:
+        written = Named(domain.number(0), ())
+    adds = tokens.settled(written, dims)
+    keeps = None if decay is None else tokens.settled(decay, dims)
+    shape = (tokens.batch, *adds.shape[2:])
+    held = [domain.zeros(shape, False) if first is None else first]
+    for t in range(tokens.count):
+        kept = held[-1] if keeps is None else keeps[:, t] * held[-1]
+        held.append(kept + adds[:, t])
+    return held
+
+
+def _read(
+    tokens: Tokens, linear: Linear, readout: Readout, states: Mapping[str, Named]
+) -> Named:
+    """A readout at every token: the sum over the state's key axes."""
+    part = next(state for state in linear.states if state.name == readout.state)
+    query = tokens.product(readout.query)
+    total = named.apply(tokens.domain, "mul", [query, states[readout.state]])
+    for axis in part.key_axes:
+        total = named.reduce(tokens.domain, "sum", total, axis)
+    return total

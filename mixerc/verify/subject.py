@@ -1,0 +1,143 @@
+"""A mixer on trial: its text, its checked form, its algebra, and the compiled mixer."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from mixerc.algebra.classify import Algebra, classify
+from mixerc.algebra.linear import Linear, decay_names
+from mixerc.api import compile
+from mixerc.compiler import front
+from mixerc.ir.expr import Apply, Expr, Number, Read, Size, TimeSum
+from mixerc.ir.interval import point
+from mixerc.ir.mixer import Mixer, Stack, Value
+from mixerc.ir.ranges import environment, range_of
+from mixerc.ir.walk import core_expressions, walk
+from mixerc.reference.named import HEADS, group_of, head_dims, plain
+from mixerc.reference.sources import source_of
+from mixerc.runtime.mixer import CompiledMixer
+from mixerc.source import Source
+
+LONGEST = 8
+SMALL = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """`sizes` are the header sizes that no shape of an input tells, small ones."""
+
+    source: Source
+    mixer: Mixer
+    algebra: Algebra
+    run: CompiledMixer
+    sizes: Mapping[str, float]
+
+    @property
+    def linear(self) -> Linear:
+        """The linear form; only mixers with fast modes have one."""
+        assert self.algebra.linear is not None, f"{self.mixer.name} has no linear form"
+        return self.algebra.linear
+
+    @property
+    def fast(self) -> bool:
+        """Whether there are a parallel and a recurrent mode."""
+        return self.algebra.linear is not None
+
+    @property
+    def decays(self) -> tuple[str, ...]:
+        """The inputs that are decays by themselves."""
+        return decay_names(self.linear) if self.fast else ()
+
+    @property
+    def given_as_recurrence(self) -> bool:
+        """Whether the reference carries the spec's own states."""
+        return not self.mixer.core.branches
+
+
+def subject_of(source: Source) -> Subject | Stack:
+    """The mixer of a spec, or the stack that it is; raises SpecError for mistakes."""
+    mixer = front(source)
+    if isinstance(mixer, Stack):
+        return mixer
+    sizes = _untold(mixer)
+    return Subject(
+        source=source,
+        mixer=mixer,
+        algebra=classify(mixer),
+        run=compile(source.text, **sizes),
+        sizes=sizes,
+    )
+
+
+def told_sizes(mixer: Mixer) -> tuple[str, ...]:
+    """The sizes that the shapes of the core's inputs tell, the number of heads aside."""
+    found: dict[str, None] = {}
+    for name in mixer.core.inputs:
+        source = source_of(mixer, name)
+        dims = (*head_dims(source.sort.heads), *source.sort.axes)
+        found.update(dict.fromkeys(group_of(d) or plain(d) for d in dims if d != HEADS))
+    return tuple(name for name in found if name.isidentifier() and name != "heads")
+
+
+def _untold(mixer: Mixer) -> dict[str, float]:
+    """Header sizes with a number as default that no shape tells: that number, but small."""
+    told = told_sizes(mixer)
+    return {
+        size.name: min(float(size.default.value), SMALL)
+        for size in mixer.sizes
+        if isinstance(size.default, Number) and size.name not in (*told, "heads")
+    }
+
+
+def fixed_heads(mixer: Mixer) -> int | None:
+    """The number of heads where the header says it."""
+    for size in mixer.sizes:
+        if size.name == "heads" and isinstance(size.default, Number):
+            return int(size.default.value)
+    return None
+
+
+def looks_ahead(subject: Subject) -> str:
+    """Why a token may depend on later ones; empty where it does not."""
+    mixer = subject.mixer
+    if any(isinstance(e, TimeSum) for e in _core_nodes(mixer)):
+        return "it sums over every token of the sequence"
+    if any(isinstance(e, Size) and e.name == "T" for e in _core_nodes(mixer)):
+        return "it reads the length of the sequence"
+    for branch in mixer.core.branches:
+        if not _implies_order(subject, branch.mask):
+            return "its mask lets a token see later ones"
+    return ""
+
+
+def _core_nodes(mixer: Mixer) -> Iterator[Expr]:
+    """Every node of the core and of the lines that it reads."""
+    masks = (branch.mask for branch in mixer.core.branches)
+    lines = (line for line in mixer.lines if isinstance(line, Value))
+    read = (line.expr for line in lines if line.name in mixer.core.inputs)
+    for root in (*core_expressions(mixer.core), *masks, *read):
+        yield from walk(root)
+
+
+def _implies_order(subject: Subject, mask: Expr) -> bool:
+    """Whether the mask is false for every s > t of a short sequence, at the sizes on trial."""
+    mixer = subject.mixer
+    env = environment([size.name for size in mixer.sizes], mixer.lines)
+    env |= {name: point(int(value)) for name, value in subject.sizes.items()}
+    env["T"] = point(LONGEST)
+    return not any(
+        range_of(mask, {**env, "t": point(t), "s": point(s)}).high > 0
+        for t in range(LONGEST)
+        for s in range(t + 1, LONGEST)
+    )
+
+
+def divides_by_sums(linear: Linear) -> bool:
+    """Whether the output divides by what a state holds: its sign then has to be known."""
+    return any(
+        isinstance(e, Apply) and e.primitive == "div" and _reads_state(e.operands[1])
+        for e in walk(linear.output)
+    )
+
+
+def _reads_state(expr: Expr) -> bool:
+    return any(isinstance(e, Read) and e.name.startswith("#") for e in walk(expr))
