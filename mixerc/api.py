@@ -38,7 +38,7 @@ def compile(
     request = Request(source=read_source(spec), chunk=chunk, sizes=dict(sizes))
     path = find(request.key("layer"))
     if path is None:
-        made: CompiledMixer = mixerc.Pipeline(request).compiled()
+        made: CompiledMixer = mixerc.Pipeline(request).compiled()  # or a ReferenceStack
         return made
     return of_module(load_module(path), request.sizes, Deferred(request))
 

@@ -1,6 +1,5 @@
 """One spec on its way through the compiler, each stage computed when it is first asked for."""
 
-import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -8,14 +7,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from mixerc.algebra.classify import Algebra, classify
 from mixerc.algebra.linear import decay_names
 from mixerc.algebra.logarithm import logarithm
 from mixerc.backends.torch.emit import emit
 from mixerc.compiler import front, plan
-from mixerc.explain import explain_mixer
+from mixerc.explain import STACKS, explain_mixer
 from mixerc.ir.expr import Number
 from mixerc.ir.mixer import Mixer, SizeDef, Stack, Value
+from mixerc.reference.interpret import run_core
+from mixerc.reference.whole import ReferenceStack
 from mixerc.request import Request, checked_sizes
 from mixerc.runtime.bounds import check_inputs
 from mixerc.runtime.cache import find, store
@@ -30,15 +33,17 @@ class Pipeline:
     request: Request
 
     @cached_property
-    def mixer(self) -> Mixer:
-        """The checked mixer."""
+    def spec(self) -> Mixer | Stack:
+        """The checked spec, with the sizes that were given as its defaults."""
         checked = front(self.request.source)
-        if isinstance(checked, Stack):
-            raise ValueError(
-                f"{checked.name} is a stack: this version runs stacks in the reference alone"
-            )
         checked_sizes(self.request.sizes, tuple(size.name for size in checked.sizes))
         return replace(checked, sizes=tuple(self._sized(size) for size in checked.sizes))
+
+    @property
+    def mixer(self) -> Mixer:
+        """The checked mixer."""
+        assert isinstance(self.spec, Mixer), "stacks are compiled by `compiled`"
+        return self.spec
 
     def _sized(self, size: SizeDef) -> SizeDef:
         """The size with the value that was given for it as its default."""
@@ -63,8 +68,10 @@ class Pipeline:
             if isinstance(line, Value) and line.name in decays and logarithm(line.expr) is not None
         )
 
-    def compiled(self) -> CompiledMixer:
+    def compiled(self) -> CompiledMixer | ReferenceStack:
         """The compiled mixer; its generated file is in the cache afterwards."""
+        if isinstance(self.spec, Stack):
+            return ReferenceStack(self.spec, STACKS)
         if self.algebra.linear is None:
             return self._without_files()
         return of_module(load_module(self.layer_file()), self.request.sizes, self)
@@ -101,7 +108,6 @@ class Pipeline:
         self, inputs: Mapping[str, Any], state: Mapping[str, Any] | None
     ) -> tuple[Any, Any]:
         """The equations in float64; logarithms of decays are exponentiated first."""
-        torch, interpret = map(importlib.import_module, ("torch", "mixerc.reference.interpret"))
         given = {}
         for name, value in inputs.items():
             wide = torch.float64 if value.is_floating_point() else value.dtype
@@ -109,10 +115,7 @@ class Pipeline:
                 given[name.removeprefix("log_")] = value.to(wide).exp()
             else:
                 given[name] = value.to(wide)
-        result: tuple[Any, Any] = interpret.run_core(
-            self.mixer, given, self.request.sizes, state=state
-        )
-        return result
+        return run_core(self.mixer, given, self.request.sizes, state=state)
 
     def explain(self) -> str:
         """What `mixerc explain` prints."""

@@ -9,9 +9,9 @@ from mixerc.algebra.sums import linear_sum, unfitting
 from mixerc.algebra.terms import ATTENTION, DoesNotSplit, NotLinear
 from mixerc.diagnostics.diagnostic import SpecError
 from mixerc.diagnostics.span import NOWHERE, Span
-from mixerc.ir.expr import Expr, Norm, Position, Size
+from mixerc.ir.expr import Expr, Norm, Position, Read, Size
 from mixerc.ir.mixer import Input, Mixer, Param, Value
-from mixerc.ir.sorts import Kind
+from mixerc.ir.sorts import Kind, Time
 from mixerc.ir.walk import core_expressions, map_core, walk
 
 
@@ -110,6 +110,7 @@ def _refuse_unsupported(mixer: Mixer) -> None:
     for line in mixer.lines:
         if isinstance(line, Input | Param) and line.index and line.name in mixer.core.inputs:
             raise NotLinear(f"the core reads the table `{line.name}`", line.span, ATTENTION)
+    states = {state.name for state in mixer.core.states}
     for expr in core_expressions(mixer.core):
         for e in walk(expr):
             if e.sort.kind == Kind.COMPLEX:
@@ -121,3 +122,5 @@ def _refuse_unsupported(mixer: Mixer) -> None:
                     raise NotLinear("the core has a step of a layer", e.span)
                 case Position():
                     raise NotLinear("the core reads the position of a token", e.span)
+                case Read(name=name, time=Time.PREVIOUS) if name not in states:
+                    raise NotLinear(f"the core reads the token before (`{name}[t-1]`)", e.span)

@@ -22,6 +22,7 @@ from mixerc.ir.walk import map_children
 PLACES = tuple(map(Fraction, ("1.5", "2", "1", "0.5", "0", "-1.5", "-0.5", "10", "-10")))
 DEPTHS = ((0, 1), (0, 2), (1, 2), (11, 12))
 MOST_TRIED = 300
+LARGEST = 10**300
 
 
 @dataclass(slots=True, kw_only=True)
@@ -162,5 +163,7 @@ def _value(found: Interval) -> str:
 
 def _number(value: Fraction) -> str:
     """Enough digits to be no 1."""
+    if abs(value) > LARGEST:
+        return "beyond 1e300"
     text = f"{float(value):.4g}"
     return f"{float(value):.12g}" if abs(Fraction(text)) == 1 and abs(value) != 1 else text

@@ -45,7 +45,7 @@ class Expansion:
         """The expression as a polynomial in parts that are no sums or products."""
         if id(expr) not in self.known:
             expanded = self._expanded(expr) if expr.sort.kind != Kind.COMPLEX else None
-            if expanded is None or len(expanded) > polynomial.MOST_TERMS:
+            if expanded is None or polynomial.too_large(expanded):
                 expanded = self._part(expr)
             self.known[id(expr)] = expanded
         return self.known[id(expr)]
@@ -87,6 +87,8 @@ class Expansion:
         raised = polynomial.constant(_ONE)
         for _ in range(int(exponent)):
             raised = polynomial.times(raised, self.polynomial(base))
+            if polynomial.too_large(raised):
+                return None
         return raised
 
     def _part(self, expr: Expr) -> Polynomial:

@@ -17,6 +17,8 @@ Corner: TypeAlias = tuple[Bound, bool]
 """A bound and whether it is open."""
 
 INF = math.inf
+MOST_BITS = 4096
+_LARGE = Fraction(2) ** (MOST_BITS // 4 - 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,11 +60,30 @@ def make(low: Corner, high: Corner) -> Interval:
     if low[0] == INF or high[0] == -INF:
         return ALL
     return Interval(
-        low=low[0],
-        high=high[0],
+        low=_shorter(low[0], up=False),
+        high=_shorter(high[0], up=True),
         low_open=low[1] or low[0] == -INF,
         high_open=high[1] or high[0] == INF,
     )
+
+
+def _shorter(value: Bound, *, up: bool) -> Bound:
+    """A bound with too many digits to compute with is rounded outwards."""
+    if isinstance(value, float) or size_of(value) <= MOST_BITS:
+        return value
+    if value < 0:
+        return -_shorter(-value, up=not up)
+    exponent = value.numerator.bit_length() - value.denominator.bit_length()
+    if abs(exponent) > MOST_BITS // 4:
+        ends = (_LARGE, INF) if exponent > 0 else (Fraction(0), 1 / _LARGE)
+        return ends[up]
+    unit = _LARGE / Fraction(2) ** exponent
+    return Fraction(math.ceil(value * unit) if up else math.floor(value * unit)) / unit
+
+
+def size_of(value: Fraction) -> int:
+    """How many bits a number takes."""
+    return value.numerator.bit_length() + value.denominator.bit_length()
 
 
 def point(value: Fraction | int) -> Interval:

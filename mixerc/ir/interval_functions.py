@@ -20,11 +20,13 @@ from mixerc.ir.interval import (
     divide,
     greatest,
     highs,
+    hull,
     intersect,
     larger,
     least,
     lows,
     make,
+    negate,
     point,
 )
 
@@ -184,6 +186,8 @@ def _value(row: Increasing, x: Bound) -> tuple[Bound, Bound]:
         return limit, limit
     if row.known and x == row.known[0]:
         return row.known[1], row.known[1]
+    if x == 0 and row.function(0.0) == 0:
+        return x, x
     below, above = _floats(x)
     low, high = (
         enclose(row.function(below), row.slack)[0],
@@ -227,6 +231,10 @@ def power(a: Interval, b: Interval) -> Interval:
     exponent = b.point
     if exponent is not None and exponent.denominator == 1 and abs(exponent) <= _LARGEST_EXACT:
         return _whole_power(a, int(exponent))
+    if a.low < 0 and (exponent is None or exponent.denominator == 1):
+        size = power(absolute(a), b)
+        even = exponent is not None and exponent % 2 == 0
+        return size if even else hull(size, negate(size))
     if a.high < 0:
         return ALL
     base = intersect(a, NONNEGATIVE)

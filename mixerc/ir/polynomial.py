@@ -9,7 +9,16 @@ from fractions import Fraction
 from itertools import product
 from typing import TypeAlias
 
-from mixerc.ir.interval import Interval, add, between, intersect, multiply, point
+from mixerc.ir.interval import (
+    MOST_BITS,
+    Interval,
+    add,
+    between,
+    intersect,
+    multiply,
+    point,
+    size_of,
+)
 from mixerc.ir.interval_functions import power
 
 Monomial: TypeAlias = tuple[tuple[int, int], ...]
@@ -85,6 +94,12 @@ def _value(polynomial: Polynomial, at: Mapping[int, Fraction]) -> Fraction:
             coefficient *= at[number]
         total += coefficient
     return total
+
+
+def too_large(polynomial: Polynomial) -> bool:
+    """True for one that is better left as it was written."""
+    long = any(size_of(coefficient) > MOST_BITS for coefficient in polynomial.values())
+    return long or len(polynomial) > MOST_TERMS
 
 
 def content(polynomial: Polynomial) -> Fraction:

@@ -249,7 +249,7 @@ class _Ranges:
         values = [self.of(operand) for operand in operands]
         match name:
             case "neg" | "add" | "sub" | "mul" | "lerp":
-                found = EXACTLY[name](*values)
+                found = self.known[id(expr)] = EXACTLY[name](*values)
                 return intersect(found, self._written_out(expr))
             case "div":
                 return self._quotient(expr, values)

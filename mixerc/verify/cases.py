@@ -1,5 +1,6 @@
 """Inputs of a mixer's core, drawn from a seed: every range respected, decays at their extremes."""
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from random import Random
@@ -8,8 +9,9 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
+from mixerc.ir.expr import Norm
 from mixerc.ir.interval import ALL, Interval
-from mixerc.ir.mixer import Input
+from mixerc.ir.mixer import Input, Mixer, Value
 from mixerc.ir.ranges import environment
 from mixerc.ir.sorts import Kind
 from mixerc.reference.named import head_dims
@@ -19,6 +21,7 @@ from mixerc.verify.subject import Subject, divides_by_sums, fixed_heads, told_si
 
 EXTREMES = (0.0, 1.0, 1e-30, 1 - 1e-7)
 RARE = 0.05
+NARROW = 4
 GROUPS = (1, 2)
 
 
@@ -43,11 +46,26 @@ class Case:
 def random_case(subject: Subject, random: Random, *, tokens: int, batch: int = 2) -> Case:
     """A case of that length: sizes from 1 to 7, heads that the groups divide."""
     told = told_sizes(subject.mixer)
-    groups = {source_of(subject.mixer, n).sort.heads.group for n in subject.mixer.core.inputs}
+    groups = _group_names(subject)
     axes = {n: random.choice(GROUPS) if n in groups else random.randint(1, 7) for n in told}
     share = max([1, *(size for name, size in axes.items() if name in groups)])
     heads = fixed_heads(subject.mixer) or share * random.randint(1, 2)
     return Case(batch=batch, tokens=tokens, heads=heads, axes=axes, seed=random.randrange(10**6))
+
+
+def wide_case(subject: Subject, random: Random, *, tokens: int) -> Case:
+    """A case with enough numbers in every tensor for a root mean square to mean something."""
+    small = random_case(subject, random, tokens=tokens)
+    groups = _group_names(subject)
+    axes = {n: s if n in groups else random.randint(12, 20) for n, s in small.axes.items()}
+    heads = fixed_heads(subject.mixer) or 4 * small.heads
+    return replace(small, axes=axes, heads=heads)
+
+
+def _group_names(subject: Subject) -> set[str]:
+    """The sizes that count groups of heads."""
+    mixer = subject.mixer
+    return {source_of(mixer, name).sort.heads.group for name in mixer.core.inputs}
 
 
 def cases(subject: Subject, lengths: tuple[int, ...], seed: int = 0) -> Iterator[Case]:
@@ -66,14 +84,21 @@ def draw(subject: Subject, case: Case) -> Inputs:
     generator = Generator().manual_seed(case.seed)
     ranges = environment([size.name for size in mixer.sizes], mixer.lines)
     inputs = {}
-    for name in (*subject.run.streams, *subject.run.params):
+    for name in mixer.core.inputs:
         source = source_of(mixer, name)
         shape = _shape(subject, case, source)
         if name in subject.decays:
             inputs[name] = _decay(subject, case, name, torch.rand(shape, generator=generator))
             continue
-        inputs[name] = _value(source, shape, ranges.get(name, ALL), generator)
+        value = _value(source, shape, ranges.get(name, ALL), generator)
+        inputs[name] = functional.normalize(value, dim=-1) if _is_unit(mixer, name) else value
     return inputs
+
+
+def _is_unit(mixer: Mixer, name: str) -> bool:
+    """Whether a stream ends in `l2norm`: what erases along it relies on its length."""
+    lines = (line for line in mixer.lines if isinstance(line, Value) and line.name == name)
+    return any(isinstance(line.expr, Norm) and line.expr.norm == "l2norm" for line in lines)
 
 
 def _shape(subject: Subject, case: Case, source: Source) -> tuple[int, ...]:
@@ -105,11 +130,12 @@ def _value(
 def _real(unit: Tensor, normal: Tensor, bounds: Interval) -> Tensor:
     """Numbers within the bounds, about 1 in size where there are none."""
     low, high = float(bounds.low), float(bounds.high)
-    if bounds.finite:
+    if high - low <= NARROW:
         return low + (high - low) * unit
-    if bounds.low > -float("inf"):
-        return low + functional.softplus(normal)
-    return high - functional.softplus(normal) if bounds.high < float("inf") else normal
+    if low <= -NARROW and high >= NARROW:
+        return normal.clamp(low, high)
+    middle = low + functional.softplus(normal) if low > -math.inf else high - normal.abs()
+    return middle.clamp(low, high)
 
 
 def _decay(subject: Subject, case: Case, name: str, unit: Tensor) -> Tensor:
@@ -159,7 +185,7 @@ def initial_states(subject: Subject, case: Case) -> Inputs:
 
 def tokens_of(subject: Subject, inputs: Inputs, part: slice) -> Inputs:
     """Some tokens of the streams, and all of everything else."""
-    streams = subject.run.streams
+    streams = subject.streams
     return {name: x[:, part] if name in streams else x for name, x in inputs.items()}
 
 

@@ -30,15 +30,12 @@ class Outcome:
     gradients: Tensors
 
 
-def in_mode(
-    subject: Subject, mode: str, *, chunk: int | None = None, cu_seqlens: Tensor | None = None
-) -> Run:
-    """The compiled mixer in one of its modes."""
+def in_mode(subject: Subject, mode: str, **options: Any) -> Run:
+    """The compiled mixer in one of its modes; options are `chunk`, `cu_seqlens`, `check`."""
 
     def run(inputs: Tensors, state: Tensors | None) -> tuple[Tensor, Mapping[str, Any]]:
-        result: tuple[Tensor, Mapping[str, Any]] = subject.run(
-            **inputs, state=state, mode=mode, chunk=chunk, cu_seqlens=cu_seqlens
-        )
+        given: dict[str, Any] = {**inputs, **options}
+        result: tuple[Tensor, Mapping[str, Any]] = subject.run(state=state, mode=mode, **given)
         return result
 
     return run
@@ -55,13 +52,21 @@ def by_recurrence(subject: Subject, domain: Domain = FLOAT64) -> Run:
 
 
 def outcome(
-    run: Run, inputs: Tensors, state: Tensors | None = None, *, finals: tuple[str, ...] = ()
+    run: Run,
+    inputs: Tensors,
+    state: Tensors | None = None,
+    *,
+    finals: tuple[str, ...] = (),
+    rounding: torch.dtype = torch.float64,
 ) -> Outcome:
-    """One run with gradients; those of the states in `finals` flow in as well."""
+    """One run with gradients; those of the states in `finals` flow in as well.
+
+    `rounding` is the dtype that the cotangent of the output is rounded to.
+    """
     leaves = {name: _leaf(x) for name, x in inputs.items()}
     first = None if state is None else {name: _leaf(x) for name, x in state.items()}
     o, after = run(leaves, first)
-    total = (o * weights("o", o)).sum()
+    total = (o * weights("o", o).to(rounding).to(o.dtype)).sum()
     for name in finals:
         total = total + (after[name] * weights(name, after[name])).sum()
     wanted = {f"d {name}": x for name, x in leaves.items() if x.requires_grad}

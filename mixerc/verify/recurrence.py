@@ -6,7 +6,7 @@ It shares the classifier with the compiler, and nothing of plans and kernels.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -22,6 +22,7 @@ from mixerc.reference.domain import Domain
 from mixerc.reference.evaluate import Scope, evaluate, no_step
 from mixerc.reference.float64 import FLOAT64
 from mixerc.reference.named import BATCH, HEADS, TIME, Dims, Named, head_dims
+from mixerc.reference.sequence import on_heads
 from mixerc.reference.sizes import Sizes, infer_sizes, lengths
 from mixerc.reference.sources import source_of
 
@@ -88,29 +89,16 @@ def run_linear(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """The output [B, T, H, axes] and the states [B, H, axes] after the last token."""
     tokens = _tokens(mixer, inputs, sizes, domain)
-    finals, before, after = {}, {}, {}
-    for part in linear.states:
-        first = None if state is None else domain.convert(state[part.name])
-        held = _states(tokens, part, first)
-        finals[part.name] = held[-1]
-        dims = (BATCH, TIME, HEADS, *part.axes)
-        shape = (tokens.batch, 0, *held[0].shape[1:])
-        every = domain.stack(held, 1) if tokens.count else domain.zeros(shape, False)
-        before[part.name] = Named(every[:, :-1] if tokens.count else every, dims)
-        after[part.name] = Named(every[:, 1:] if tokens.count else every, dims)
-    reads = {
-        readout.name: _read(tokens, linear, readout, before if readout.before else after)
-        for readout in linear.readouts
+    held = {
+        part.name: _states(
+            tokens, part, None if state is None else domain.convert(state[part.name])
+        )
+        for part in linear.states
     }
-    whole = Tokens(
-        domain=domain,
-        sizes=tokens.sizes,
-        values={**tokens.values, **reads},
-        batch=tokens.batch,
-        count=tokens.count,
-    )
-    sort = mixer.core.output.sort
-    return whole.settled(whole.of(linear.output), _output_dims(sort)), finals
+    reads = {readout.name: _read(tokens, linear, readout, held) for readout in linear.readouts}
+    whole = replace(tokens, values={**tokens.values, **reads})
+    o = whole.settled(whole.of(linear.output), _output_dims(mixer.core.output.sort))
+    return o, {name: states[-1] for name, states in held.items()}
 
 
 def _output_dims(sort: Sort) -> Dims:
@@ -118,15 +106,16 @@ def _output_dims(sort: Sort) -> Dims:
 
 
 def _tokens(mixer: Mixer, inputs: Tensors, sizes: Sizes, domain: Domain) -> Tokens:
+    known = infer_sizes(mixer, inputs, sizes)
     values: dict[str, Named] = {}
     batch = count = 0
     for name in mixer.core.inputs:
         source, array = source_of(mixer, name), domain.convert(inputs[name])
         dims = (*head_dims(source.sort.heads), *source.sort.axes)
-        values[name] = Named(array, (BATCH, TIME, *dims) if source.stream else dims)
+        value = Named(array, (BATCH, TIME, *dims) if source.stream else dims)
+        values[name] = on_heads(value, known, domain)
         if source.stream:
             batch, count = array.shape[:2]
-    known = infer_sizes(mixer, inputs, sizes)
     return Tokens(domain=domain, sizes=known, values=values, batch=batch, count=count)
 
 
@@ -144,22 +133,25 @@ def _states(tokens: Tokens, state: LinearState, first: Any) -> list[Tensor]:
     if written is None:
         written = Named(domain.number(0), ())
     adds = tokens.settled(written, dims)
-    keeps = None if decay is None else tokens.settled(decay, dims)
+    keeps = None if decay is None else tokens.settled(decay, dims).unbind(1)
     shape = (tokens.batch, *adds.shape[2:])
     held = [domain.zeros(shape, False) if first is None else first]
-    for t in range(tokens.count):
-        kept = held[-1] if keeps is None else keeps[:, t] * held[-1]
-        held.append(kept + adds[:, t])
+    for t, added in enumerate(adds.unbind(1)):
+        held.append((held[-1] if keeps is None else keeps[t] * held[-1]) + added)
     return held
 
 
 def _read(
-    tokens: Tokens, linear: Linear, readout: Readout, states: Mapping[str, Named]
+    tokens: Tokens, linear: Linear, readout: Readout, held: Mapping[str, list[Tensor]]
 ) -> Named:
     """A readout at every token: the sum over the state's key axes."""
     part = next(state for state in linear.states if state.name == readout.state)
-    query = tokens.product(readout.query)
-    total = named.apply(tokens.domain, "mul", [query, states[readout.state]])
+    states = held[part.name]
+    read = states[:-1] if readout.before else states[1:]
+    shape = (tokens.batch, 0, *states[0].shape[1:])
+    array = tokens.domain.stack(read, 1) if read else tokens.domain.zeros(shape, False)
+    state = Named(array, (BATCH, TIME, HEADS, *part.axes))
+    total = named.apply(tokens.domain, "mul", [tokens.product(readout.query), state])
     for axis in part.key_axes:
         total = named.reduce(tokens.domain, "sum", total, axis)
     return total

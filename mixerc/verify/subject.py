@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from mixerc.algebra.classify import Algebra, classify
 from mixerc.algebra.linear import Linear, decay_names
@@ -43,6 +44,12 @@ class Subject:
         return self.algebra.linear is not None
 
     @property
+    def streams(self) -> tuple[str, ...]:
+        """The inputs that differ from token to token, without tables."""
+        names = self.mixer.core.inputs
+        return tuple(name for name in names if source_of(self.mixer, name).stream)
+
+    @property
     def decays(self) -> tuple[str, ...]:
         """The inputs that are decays by themselves."""
         return decay_names(self.linear) if self.fast else ()
@@ -59,11 +66,12 @@ def subject_of(source: Source) -> Subject | Stack:
     if isinstance(mixer, Stack):
         return mixer
     sizes = _untold(mixer)
+    given: dict[str, Any] = dict(sizes)
     return Subject(
         source=source,
         mixer=mixer,
         algebra=classify(mixer),
-        run=compile(source.text, **sizes),
+        run=compile(source.text, **given),
         sizes=sizes,
     )
 

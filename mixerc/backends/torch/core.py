@@ -7,9 +7,9 @@ from mixerc.algebra.linear import Linear, decay_names
 from mixerc.backends.torch.identifiers import identifier
 from mixerc.backends.torch.kernels import sizes_of, tuple_text
 from mixerc.backends.torch.layout import laid_out
-from mixerc.backends.torch.printer import number_text
+from mixerc.backends.torch.printer import NumberText, apply_text, number_text
 from mixerc.backends.torch.programs import Inputs, ProgramView, program_view
-from mixerc.ir.expr import Number
+from mixerc.ir.expr import Apply, Expr, Number, Size
 from mixerc.ir.mixer import Input, Mixer, Param, Value
 from mixerc.ir.sorts import Sort
 from mixerc.plan import nodes as n
@@ -182,6 +182,7 @@ class Core:
             for size in self.mixer.sizes
             if isinstance(size.default, Number)
         }
+        defaults |= {size: "None" for size in self.options if self._from_others(size)}
         defaults |= {"layer": "0", "layers": "1"}
         sizes = [f"{size}={defaults[size]}" if size in defaults else size for size in self.options]
         options = ("state=None", 'mode="parallel"', "chunk=None", "cu_seqlens=None")
@@ -198,13 +199,39 @@ class Core:
     def _layout(self) -> tuple[str, ...]:
         streams = ", ".join(_stream(value) for value in self.streams)
         constants = ", ".join(_constant(value) for value in self.constants)
-        given = tuple_text([f"float({size})" for size in self.given])
+        given = tuple_text([f"float({self._given(size)})" for size in self.given])
         return (
             f"rows = {self.streams[0].name}.shape[0]",
             *laid_out(f"streams = [{streams}]", 4),
             *laid_out(f"constants = [{constants}]", 4),
             f"given = {given}",
         )
+
+    def _given(self, size: str) -> str:
+        """A size as a number: its argument, or its default where that reads known sizes."""
+        default = self._from_others(size)
+        return f"{default} if {size} is None else {size}" if default else size
+
+    def _from_others(self, size: str) -> str:
+        """The text of a size's default over sizes that shapes tell; '' where there is none."""
+        default = next((s.default for s in self.mixer.sizes if s.name == size), None)
+        if default is None or isinstance(default, Number):
+            return ""
+        return self._size_text(default)
+
+    def _size_text(self, expr: Expr) -> str:
+        match expr:
+            case Number(value=value):
+                return NumberText(number_text(value))
+            case Size(name="heads"):
+                return NumberText("heads")
+            case Size(name=name):
+                return NumberText(self._source(name))
+            case Apply(primitive=primitive, operands=operands):
+                texts = tuple(NumberText(self._size_text(operand)) for operand in operands)
+                return apply_text(primitive, texts) if all(texts) else ""
+            case _:
+                return ""
 
     def _zero(self, carry: n.Carry) -> str:
         axes = ", ".join(f'size["{axis.rstrip(chr(39))}"]' for axis in carry.axes)

@@ -47,14 +47,19 @@ class NodePrinter:
             case n.Spread(args=(arg,)):
                 return self._spread(node, arg)
             case n.Arange(axes=(axis,)):
-                count = self._length(axis)
-                return f"torch.arange({count}, device={self.like}.device).to({self.like}.dtype)"
+                return self._arange(axis)
             case n.Concat():
                 return self._concat(node)
             case n.Part():
                 return self._part(node)
             case _:
                 return self._tile(node)
+
+    def _arange(self, axis: str) -> str:
+        """Counted along the axis, one for all rows of the batch, heads and chunks."""
+        places = f"device={self.like}.device, dtype={self.like}.dtype"
+        lead = ", ".join(["None"] * self.lead)
+        return f"torch.arange({self._length(axis)}, {places})[{lead}]"
 
     def scalar(self, node: n.Node) -> str:
         """A plain number, written out."""

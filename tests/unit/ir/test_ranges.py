@@ -77,6 +77,7 @@ def ranges(*lines: str) -> dict[str, Interval]:
         ("a = sum[E](q * q)", NONNEGATIVE),
         ("a = max[E](q | sigmoid)", UNIT),
         ("a = sigmoid(z) ^ (1/16)", UNIT),
+        ("a = (-1) ^ head", SIGNED_UNIT),
         ("a = 1 - sigmoid(z)", UNIT),
         ("a = z - z", between(0, 0)),
         ("a = where(z > 0, 1, 1/2)", between(Fraction(1, 2), 1)),
@@ -376,3 +377,29 @@ def test_hulls_hold_and_intersections_are_held(a: Interval, b: Interval) -> None
     assert within(b, hull(a, b))
     assert within(intersect(a, b), a)
     assert intersect(a, hull(a, b)) == a
+
+
+def test_large_powers_keep_their_sign_and_stay_short() -> None:
+    signed, name = {"u": between(-2, 1)}, Read(name="u", time=Time.T)
+
+    def raised(base: Expr, exponent: int) -> Expr:
+        return Apply(primitive="pow", operands=(base, Number(value=Fraction(exponent))))
+
+    odd, even = range_of(raised(name, 65), signed), range_of(raised(name, 100), signed)
+    assert odd.low <= -(2**65)
+    assert even.low == 0
+    assert even.high >= 2**100
+    tower: Expr = Number(value=Fraction(3))
+    for _ in range(20):
+        tower = raised(tower, 4)
+    assert range_of(tower, {}).high == INF
+    assert range_of(tower, {}).low > 10**300
+
+
+def test_long_bounds_are_rounded_outwards() -> None:
+    low, high = Fraction(3**3000, 7**2999), Fraction(5**3001, 4**3000)
+    rounded = between(low, high)
+    assert rounded.low <= low
+    assert rounded.high >= high
+    assert rounded.high < high * Fraction(1001, 1000)
+    assert between(Fraction(1, 7**2000), 1).low == 0

@@ -234,3 +234,26 @@ def test_inputs_that_are_missing_or_unknown() -> None:
         mixer(**inputs, beta=inputs["q"])
     with pytest.raises(ValueError, match="no mode 'chunked'"):
         mixer(**inputs, mode="chunked")
+
+
+def test_a_stack_runs_in_the_reference_and_says_why_not_elsewhere() -> None:
+    stack = compiled("griffin")
+    sizes = {"d_model": 32, "heads": 2, "N": 1}
+    weights = stack.init(**sizes)
+    x = torch.randn(1, 5, 32, dtype=DOUBLE)
+    y = stack(x=x, weights=weights, **{k: v for k, v in sizes.items() if k != "d_model"})
+    assert y.shape == x.shape
+    with pytest.raises(ValueError, match="stacks have no fast form"):
+        stack(x=x, weights=weights, mode="parallel")
+
+
+def test_a_mode_that_does_not_exist_says_why() -> None:
+    mixer = compiled("mistral")
+    assert "cache of tokens" in mixer.modes["parallel"]
+    q = torch.randn(1, 4, 2, 8)
+    with pytest.raises(ValueError, match="keeps a cache of tokens"):
+        mixer(q=q, k=q, v=q)
+    with pytest.raises(ValueError, match="keeps a cache of tokens"):
+        _ = mixer.Layer
+    o, _ = mixer(q=q, k=q, v=q, mode="reference")
+    assert o.shape == q.shape

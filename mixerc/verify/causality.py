@@ -1,0 +1,96 @@
+"""What must not reach what: later tokens, other rows of the batch."""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from mixerc.verify.cases import Case, Inputs, draw
+from mixerc.verify.modes import FAST, state_names
+from mixerc.verify.outcome import gradients, in_mode, outcome, weights
+from mixerc.verify.result import Result, holds
+from mixerc.verify.subject import Subject
+
+
+def causality_law(subject: Subject, case: Case, cut: int, mode: str) -> Result:
+    """Other tokens from `cut` on change no bit of the output before."""
+    inputs = draw(subject, case)
+    others = draw(subject, replace(case, seed=case.seed + 100))
+    changed = {
+        name: torch.cat((x[:, :cut], others[name][:, cut:]), 1) if _varies(subject, name) else x
+        for name, x in inputs.items()
+    }
+    run = in_mode(subject, mode)
+    o, other = run(inputs, None)[0], run(changed, None)[0]
+    failures = []
+    if not torch.equal(o[:, :cut], other[:, :cut]):
+        failures.append(f"{mode}: o[:{cut}] changes with later tokens")
+    if 0 < cut < case.tokens and torch.equal(o[:, cut:], other[:, cut:]):
+        failures.append(f"{mode}: o[{cut}:] does not change with its tokens")
+    return holds("causality", failures, case.where)
+
+
+def _varies(subject: Subject, name: str) -> bool:
+    return name in subject.streams
+
+
+def support_law(subject: Subject, case: Case, t: int, mode: str) -> Result:
+    """The gradient of o[t] is exactly 0 after t, and nowhere 0 before it."""
+    inputs = draw(subject, replace(case, mild=True))
+    leaves = {n: x.requires_grad_(x.is_floating_point()) for n, x in inputs.items()}
+    o, _ = in_mode(subject, mode)(leaves, None)
+    at_t = o[:, t]
+    streams = {n: x for n, x in leaves.items() if _varies(subject, n) and x.requires_grad}
+    found = gradients((at_t * weights("at t", at_t)).sum(), streams)
+    reach = sum(d.abs().flatten(2).sum(-1) for d in found.values())
+    assert isinstance(reach, Tensor)
+    failures = []
+    if bool((reach[:, t + 1 :] != 0).any()):
+        failures.append(f"{mode}: o[{t}] depends on later tokens")
+    if bool((reach[:, :t] == 0).any()):
+        failures.append(f"{mode}: o[{t}] misses a token before it")
+    return holds("support", failures, case.where)
+
+
+def rows_law(subject: Subject, case: Case) -> Result:
+    """A row of the batch full of NaN changes no bit of another row, forward or backward."""
+    inputs = draw(subject, case)
+    spoiled = {
+        name: _spoiled(x, 1) if _varies(subject, name) and x.is_floating_point() else x
+        for name, x in inputs.items()
+    }
+    failures = []
+    for mode in FAST:
+        finals = state_names(subject)
+        clean = outcome(in_mode(subject, mode), inputs, finals=finals)
+        dirty = outcome(in_mode(subject, mode), spoiled, finals=finals)
+        pairs = {"o": (clean.o, dirty.o)}
+        pairs |= {n: (clean.states[n], dirty.states[n]) for n in finals}
+        streams = [f"d {name}" for name in subject.streams]
+        pairs |= {n: (clean.gradients[n], dirty.gradients[n]) for n in streams}
+        failures += [f"{mode}: {n} of another row changes" for n, p in pairs.items() if _leaks(*p)]
+    return holds("rows apart", failures, case.where)
+
+
+def _spoiled(x: Tensor, row: int) -> Tensor:
+    spoiled = x.clone()
+    spoiled[row] = torch.nan
+    return spoiled
+
+
+def _leaks(clean: Tensor, dirty: Tensor) -> bool:
+    others = [row for row in range(clean.shape[0]) if row != 1]
+    return not torch.equal(clean[others], dirty[others])
+
+
+def finite_law(subject: Subject, case: Case, dtype: torch.dtype) -> Result:
+    """Nothing overflows in a narrow dtype: outputs, states and gradients are finite."""
+    inputs: Inputs = {
+        n: x.to(dtype) if x.is_floating_point() else x for n, x in draw(subject, case).items()
+    }
+    failures = []
+    for mode in FAST:
+        got = outcome(in_mode(subject, mode), inputs, finals=state_names(subject))
+        values = {"o": got.o, **got.states, **got.gradients}
+        failures += [f"{mode}: {n}" for n, x in values.items() if not bool(x.isfinite().all())]
+    return holds("finite", failures, f"{dtype}, {case.where}")

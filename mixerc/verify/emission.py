@@ -1,0 +1,77 @@
+"""The emitted file: the same in every process, and valid Python. The spec: shown and formatted."""
+
+import ast
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+from mixerc.backends.torch.emit import emit
+from mixerc.compiler import front, plan
+from mixerc.frontend.format import format_spec
+from mixerc.frontend.parser import parse
+from mixerc.ir.mixer import Mixer, Stack
+from mixerc.ir.show import show
+from mixerc.source import Source
+from mixerc.verify.result import Result, holds
+from mixerc.verify.subject import Subject
+
+CHUNK = 16
+SEEDS = ("1", "2")
+
+CHILD = """
+import sys
+from mixerc.backends.torch.emit import emit
+from mixerc.compiler import Source, classify, front, plan
+text = sys.stdin.read()
+mixer = front(Source(text=text, file="<text>", folder=None))
+linear = classify(mixer).linear
+made = plan(linear, chunk=int(sys.argv[1]), logarithms=frozenset())
+sys.stdout.write(emit(mixer, linear, made, text).text)
+"""
+
+
+def language_law(subject: Subject) -> Result:
+    """The shown mixer checks to the same mixer; formatting changes no meaning and is settled."""
+    return holds("language", _misread(subject.source, subject.mixer))
+
+
+def stack_law(source: Source, stack: Stack) -> Result:
+    """The same of a stack."""
+    return holds("language", _misread(source, stack))
+
+
+def _misread(source: Source, checked: Mixer | Stack) -> list[str]:
+    failures = []
+    if front(replace(source, text=show(checked))) != checked:
+        failures.append("the shown spec is another")
+    once = format_spec(parse(source.text, source.file))
+    if format_spec(parse(once, source.file)) != once:
+        failures.append("formatting twice gives another text")
+    if front(replace(source, text=once)) != checked:
+        failures.append("formatting changes the meaning")
+    return failures
+
+
+def emission_law(subject: Subject) -> Result:
+    """Processes with other hash seeds emit the same text as this one, and it parses."""
+    text = subject.source.text
+    made = plan(subject.linear, chunk=CHUNK, logarithms=frozenset())
+    mixer = front(replace(subject.source, file="<text>"))
+    assert isinstance(mixer, Mixer), "a stack has no file of its own"
+    own = emit(mixer, subject.linear, made, text).text
+    ast.parse(own)
+    others = {_in_child(text, seed) for seed in SEEDS}
+    return holds("emission", [] if others == {own} else ["the text depends on the process"])
+
+
+def _in_child(text: str, seed: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", CHILD, str(CHUNK)],
+        input=text,
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONHASHSEED": seed},
+    )
+    return done.stdout

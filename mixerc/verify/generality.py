@@ -1,0 +1,88 @@
+"""The order of transitions, identity < scalar < diagonal: a mixer in a more general class."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from torch import Tensor
+
+from mixerc.algebra.linear import Linear, LinearState
+from mixerc.algebra.terms import apply, number
+from mixerc.backends.torch.emit import emit
+from mixerc.ir.expr import Arange, Expr
+from mixerc.ir.sorts import Axis, Sort
+from mixerc.plan.plan import make_plan
+from mixerc.runtime.cache import find, key_of, store
+from mixerc.runtime.load import load_module
+from mixerc.verify.cases import Case, draw, initial_states
+from mixerc.verify.modes import FAST, state_names
+from mixerc.verify.outcome import Run, Tensors, by_recurrence, differences, outcome, prefixed
+from mixerc.verify.result import Result, judged
+from mixerc.verify.subject import Subject
+
+CHUNK = 16
+
+
+def generality_law(subject: Subject, case: Case) -> Result:
+    """The mixer through every more general transition, against its own recurrence."""
+    inputs, first = draw(subject, case), initial_states(subject, case)
+    finals = state_names(subject)
+    want = outcome(by_recurrence(subject), inputs, first, finals=finals)
+    errors: dict[str, float] = {}
+    for name, linear in promotions(subject.linear):
+        for mode in FAST:
+            got = outcome(_through(subject, linear, mode), inputs, first, finals=finals)
+            errors |= prefixed(f"{name}, {mode},", differences(got, want))
+    return judged("generality", errors, where=case.where)
+
+
+def promotions(linear: Linear) -> Iterator[tuple[str, Linear]]:
+    """The same mixer with transitions further up in the order, by name."""
+    made = (
+        ("identity as scalar", _each(linear, _with_one)),
+        ("along keys", _each(linear, lambda state: _along(state, state.key_axes))),
+        ("along values", _each(linear, lambda state: _along(state, state.value_axes))),
+    )
+    yield from ((name, other) for name, other in made if other != linear)
+
+
+def _each(linear: Linear, change: Callable[[LinearState], LinearState]) -> Linear:
+    return replace(linear, states=tuple(change(state) for state in linear.states))
+
+
+def _with_one(state: LinearState) -> LinearState:
+    """Keeping all is keeping 1 of it."""
+    return state if state.decays else replace(state, decays=(number(1),))
+
+
+def _along(state: LinearState, axes: tuple[Axis, ...]) -> LinearState:
+    """A scalar decay, or 1, repeated along the first axis, unless one lies there already."""
+    if not axes or any(axes[0] in decay.sort.axes for decay in state.decays):
+        return state
+    scalars = [decay for decay in state.decays if not decay.sort.axes]
+    others = tuple(decay for decay in state.decays if decay.sort.axes)
+    first, *rest = scalars or [number(1)]
+    return replace(state, decays=(*others, _spread(first, axes[0]), *rest))
+
+
+def _spread(expr: Expr, axis: Axis) -> Expr:
+    """The expression with one more axis, along which it does not change."""
+    zero = apply("mul", number(0), Arange(axis=axis, sort=Sort(axes=(axis,))))
+    return apply("add", expr, zero)
+
+
+def _through(subject: Subject, linear: Linear, mode: str) -> Run:
+    """The core compiled from another linear form; the cache holds its file."""
+    key = key_of("verify", subject.source.text, repr(subject.sizes), repr(linear))
+    path = find(key)
+    if path is None:
+        mixer = replace(subject.mixer, y=None)
+        plan = make_plan(linear, chunk=CHUNK, logarithms=frozenset())
+        path = store(key, emit(mixer, linear, plan, subject.source.text).text)
+    module = load_module(path)
+    options = {name: subject.sizes[name] for name in module.GIVEN if name in subject.sizes}
+
+    def run(inputs: Tensors, state: Tensors | None) -> tuple[Tensor, Tensors]:
+        result: tuple[Tensor, Tensors] = module.mix(**inputs, **options, state=state, mode=mode)
+        return result
+
+    return run

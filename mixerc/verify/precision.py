@@ -1,0 +1,82 @@
+"""Narrow dtypes: a fast mode errs at most twice as much as the plain token recurrence.
+
+Both are measured by relative RMS against float64 on the rounded inputs. The recurrence keeps its
+state in float32 and rounds its output, as a kernel does; it knows nothing of plans.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from statistics import median
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mixerc.reference.float64 import FLOAT32
+from mixerc.verify.cases import Case, Inputs, draw
+from mixerc.verify.modes import FAST
+from mixerc.verify.outcome import CANCELLED, Outcome, Run, Tensors, by_recurrence, in_mode, outcome
+from mixerc.verify.result import Result, distance, judged, rms
+from mixerc.verify.subject import Subject
+
+NARROW = (torch.float32, torch.bfloat16, torch.float16)
+PLAIN = "plain"
+DRAWS = 5
+FACTOR = 2.0
+FLOOR = 1.0
+"""In units in the last place of the dtype."""
+
+
+def precision_law(subject: Subject, case: Case, dtype: torch.dtype) -> Result:
+    """err(mode) <= 2 · err(recurrence) + 1 ulp, of the output and of every gradient.
+
+    Medians over some draws: a token where a normaliser passes close to 0, or its maximum changes
+    sides, has an error without bound in either, and one draw in a few has such a token. What
+    overflows the dtype in the recurrence too is left out.
+    """
+    draws = [_one_draw(subject, replace(case, seed=case.seed + i), dtype) for i in range(DRAWS)]
+    floor = FLOOR * torch.finfo(dtype).eps
+    errors: dict[str, float] = {}
+    for mode in FAST:
+        for name in draws[0][mode]:
+            error = median(found[mode][name] for found in draws)
+            allowed = FACTOR * median(found[PLAIN][name] for found in draws) + floor
+            if math.isfinite(allowed):
+                errors[f"{mode} {name}"] = error / allowed
+    return judged("precision", errors, 1.0, f"{dtype}, {case.where}")
+
+
+def _one_draw(subject: Subject, case: Case, dtype: torch.dtype) -> dict[str, dict[str, float]]:
+    """Errors by name, of each mode and of the plain recurrence."""
+    inputs = rounded(draw(subject, case), dtype)
+    wide = {n: x.double() if x.is_floating_point() else x for n, x in inputs.items()}
+    made = partial(outcome, rounding=dtype)
+    exact = made(by_recurrence(subject), wide)
+    runs = {mode: in_mode(subject, mode) for mode in FAST}
+    runs[PLAIN] = _narrow(by_recurrence(subject, FLOAT32), dtype)
+    return {name: _errors(made(run, inputs), exact) for name, run in runs.items()}
+
+
+def rounded(inputs: Inputs, dtype: torch.dtype) -> Inputs:
+    """The inputs in another dtype."""
+    return {n: x.to(dtype) if x.is_floating_point() else x for n, x in inputs.items()}
+
+
+def _narrow(run: Run, dtype: torch.dtype) -> Run:
+    """A run whose output is rounded, as a kernel's is."""
+
+    def narrow(inputs: Tensors, state: Tensors | None) -> tuple[Tensor, Mapping[str, Any]]:
+        o, after = run(inputs, state)
+        return o.to(dtype), after
+
+    return narrow
+
+
+def _errors(got: Outcome, exact: Outcome) -> dict[str, float]:
+    least = CANCELLED * max((rms(d) for d in exact.gradients.values()), default=0.0)
+    errors = {"o": distance(got.o.double(), exact.o)}
+    for name, gradient in exact.gradients.items():
+        errors[name] = distance(got.gradients[name].double(), gradient, least)
+    return errors
