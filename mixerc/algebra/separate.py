@@ -19,9 +19,8 @@ from mixerc.algebra.terms import (
     renamed,
 )
 from mixerc.ir.expr import Apply, Contract, Expr, Number, Reduce
-from mixerc.ir.text import TextContext, show_expr
 from mixerc.ir.sorts import Axis
-
+from mixerc.ir.text import TextContext, show_expr
 
 _TIMED = TextContext(explicit=True)
 

@@ -151,7 +151,7 @@ def clauses(draw: DrawFn) -> str:
         value,
         f"decay {' * '.join(p.text for p in kept)}" if kept else "",
         f"normalize {divisor}" if divisor else "",
-        f"state S[{axis}, V]",
+        f"state S[{axis}, {axis}', V]" if weight.axis else f"state S[{axis}, V]",
     ]
     more = ("b = x | linear",) if "b[s]" in value else ()
     lines = (draw(st.sampled_from(KEYS)), "v[V] = x | linear", *lines, *more, *weight.lines)
@@ -168,7 +168,7 @@ def _weights(scalar: bool) -> tuple[Part, ...]:
         part("exp(i[s]) * (phi(q[t]) @ phi(k[s]))", "i = x | linear | sigmoid"),
     )
     several = (
-        part("(phi(q[t]) @ phi(k[s]))^2"),
+        part("(phi(q[t]) @ phi(k[s]))^2", axis="'"),
         part("1 + phi(q[t]) @ phi(k[s]) + (phi(q[t]) @ phi(k[s]))^2 / 2"),
     )
     return (*one, *several) if scalar else one

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 import mixerc
-
 from tests.parity.cases import CASES, MODES, Case, Run, draw, with_resets
 from tests.parity.harness import relative_rms
 

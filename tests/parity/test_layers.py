@@ -12,7 +12,6 @@ import mixerc
 from mixerc.compiler import front, read_source
 from mixerc.reference.initial import init_weights
 from mixerc.reference.layer import run_layer
-
 from tests.parity.harness import float64, relative_rms
 from tests.parity.layers import LAYERS, Whole
 

@@ -42,8 +42,7 @@ def test_the_file_parses_and_reads_well(name: str) -> None:
 @pytest.mark.parametrize("name", ["gla", "rwkv6", "mamba2"])
 def test_the_text_does_not_depend_on_the_hash_seed(name: str) -> None:
     script = (
-        "import runpy, sys\n"
-        f"sys.stdout.write(runpy.run_path({__file__!r})['generated']({name!r}))"
+        f"import runpy, sys\nsys.stdout.write(runpy.run_path({__file__!r})['generated']({name!r}))"
     )
     texts = {
         subprocess.run(

@@ -1,4 +1,4 @@
-"""The command line as people use it: exit codes, one-line errors, no traceback, nothing half done."""
+"""The command line as people use it: exit codes, one-line errors, nothing half done."""
 
 import subprocess
 import sys
