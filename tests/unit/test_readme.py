@@ -1,0 +1,53 @@
+"""The README shows what the code does now: `python tests/unit/test_readme.py` writes it anew."""
+
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+SHOWN = ("explained", "planned", "generated")
+
+
+def snippet(name: str) -> re.Pattern[str]:
+    return re.compile(rf"(<!-- snippet: {name} -->\n```\w*\n)(.*?)(```\n)", re.DOTALL)
+
+
+def current() -> dict[str, str]:
+    stages = runpy.run_path(str(ROOT / "examples" / "inspect_stages.py"))
+    return {name: stages[name]().rstrip() + "\n" for name in SHOWN}
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_a_stage_is_what_the_readme_shows(name: str) -> None:
+    found = snippet(name).search(README.read_text(encoding="utf-8"))
+    assert found is not None
+    assert found[2] == current()[name], "run python tests/unit/test_readme.py"
+
+
+def test_the_example_runs(monkeypatch) -> None:
+    monkeypatch.chdir(ROOT)
+    found = snippet("use").search(README.read_text(encoding="utf-8"))
+    assert found is not None
+    names: dict[str, object] = {}
+    exec(found[2], names)
+    assert names["y1"].shape == (2, 128)
+
+
+def test_the_spec_is_the_shipped_one() -> None:
+    text = README.read_text(encoding="utf-8")
+    assert (ROOT / "specs" / "gla.mix").read_text(encoding="utf-8") in text
+
+
+def rewrite() -> None:
+    """Put the stages of today into the README."""
+    text = README.read_text(encoding="utf-8")
+    for name, content in current().items():
+        text = snippet(name).sub(lambda m, new=content: m[1] + new + m[3], text)
+    README.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    rewrite()
