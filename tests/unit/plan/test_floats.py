@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from tests.unit.plan.linears import DECAYS, linear, recurrence, shapes
 
 from mixerc.plan.chunk_function import chunk_function
 from mixerc.plan.evaluate import RING, evaluate
+from tests.unit.plan.linears import DECAYS, linear, recurrence, shapes
 
 FUNCTIONS = {**RING, "exp": np.exp}
 
