@@ -4,11 +4,28 @@ from pathlib import Path
 
 from mixerc.algebra.classify import classify
 from mixerc.compiler import front, plan, read_source
+from mixerc.diagnostics.diagnostic import SpecError
+from mixerc.diagnostics.render import render
 from mixerc.dump import stages
 from mixerc.explain import explain_mixer
+from mixerc.pipeline import Pipeline
 from mixerc.plan.show import show_plan
+from mixerc.request import Request
+from mixerc.source import Source
 
-SPEC = Path(__file__).parents[1] / "specs" / "gla.mix"
+ROOT = Path(__file__).parents[1]
+SPEC = ROOT / "specs" / "gla.mix"
+MISTAKE = ROOT / "tests" / "bad" / "check" / "axes-mismatch.mix"
+
+
+def mistaken() -> str:
+    """What `mixerc check` says of a spec with a mistake."""
+    text = MISTAKE.read_text(encoding="utf-8")
+    try:
+        front(Source(text=text, file=MISTAKE.name, folder=None))
+    except SpecError as error:
+        return render(error.diagnostics, {MISTAKE.name: text})
+    raise AssertionError(f"{MISTAKE.name} has no mistake")
 
 
 def explained() -> str:
@@ -28,9 +45,10 @@ def planned() -> str:
 
 def generated() -> str:
     """The first kernel of the file for chunks of four tokens."""
-    text = stages(read_source(SPEC), 4)["5-torch.py"]
+    request = Request(source=read_source(SPEC), chunk=4, sizes={})
+    text = stages(Pipeline(request))["5-torch.py"]
     return "def forward_1" + text.split("def forward_1")[1].split("\n\n\n")[0]
 
 
 if __name__ == "__main__":
-    print("\n\n".join((explained(), planned(), generated())))
+    print("\n\n".join((mistaken(), explained(), planned(), generated())))

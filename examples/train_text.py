@@ -1,4 +1,4 @@
-"""A spec becomes a module that learns real text and writes some: two minutes on two cores.
+"""A spec becomes a module that learns real text and writes some: a few minutes on two cores.
 
 Compiles specs/gla.mix, checks its laws, trains a character model of three compiled layers on the
 King James Bible, writes text in recurrent mode, and compares its logits with the parallel mode's.
@@ -125,7 +125,8 @@ def main() -> int:
     started = time.perf_counter()
     gla = mixerc.compile(SPEC)
     console.print(f"compiled {SPEC.name} in {time.perf_counter() - started:.2f} s")
-    report = verify(SPEC, quick=True, progress=lambda text: None)
+    with console.status("checking its laws") as status:
+        report = verify(SPEC, quick=True, progress=status.update)
     console.print(report.text, markup=False)
     text = read_text()
     symbols = sorted(set(text))

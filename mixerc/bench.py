@@ -5,10 +5,11 @@ in forward), and causal softmax attention of the same batch, heads, length and h
 are interleaved and medians compared, since times on a shared machine drift by half.
 """
 
+import os
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -23,10 +24,13 @@ from mixerc.compiler import front, read_source
 from mixerc.explain import numeric_sizes
 from mixerc.ir.mixer import Input, Mixer, Param, Stack, Value
 from mixerc.plan.cost import cost
-from mixerc.plan.plan import make_plan
+from mixerc.plan.plan import CHUNK, make_plan
 
 Run: TypeAlias = Callable[[], Any]
 Progress: TypeAlias = Callable[[str], None]
+
+LONGER = (1, 4, 16)
+"""How many times the setting's tokens the longer sequences have: 4k, 16k and 64k by default."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,9 +73,10 @@ def bench(
     medians = interleaved(forward, repeats, lambda i: progress(f"forward, round {i}"))
     backward = backward_runs(core, linear, inputs, setting)
     both = interleaved(backward, max(2, repeats // 2), lambda i: progress(f"backward, round {i}"))
-    progress("decode and longer sequences")
     medians |= {f"{name} with backward": value for name, value in both.items()}
-    medians |= decode_and_growth(core, mixer, linear, inputs, setting)
+    progress("decode")
+    medians["decode"] = decode(core, mixer, inputs)
+    medians |= growth(core, mixer, linear, setting, progress)
     return BenchReport(text=_table(mixer, linear, setting, medians), medians=medians)
 
 
@@ -183,26 +188,32 @@ def interleaved(
 
 
 @torch.no_grad()
-def decode_and_growth(
-    core: Any, mixer: Mixer, linear: Linear, inputs: dict[str, Tensor], setting: Setting
-) -> dict[str, float]:
-    """One token from a state, and 16 times as many tokens as the setting has."""
+def decode(core: Any, mixer: Mixer, inputs: dict[str, Tensor]) -> float:
+    """Seconds for one token from a state."""
     over_time = {line.name for line in mixer.lines if line.sort.times}
     one = {name: x[:, :1] if name in over_time else x for name, x in inputs.items()}
     _, state = core(**one)
-    longer = Setting(tokens=16 * setting.tokens, heads=setting.heads, size=setting.size, repeats=1)
-    long = core_inputs(mixer, linear, longer)
-    runs: dict[str, Run] = {
-        "decode": lambda: core(**one, state=state, mode="recurrent"),
-        "long": lambda: core(**long),
-    }
-    return interleaved(runs, 3, lambda i: None)
+    run: Run = lambda: core(**one, state=state, mode="recurrent")  # noqa: E731 - one of many runs
+    return interleaved({"decode": run}, 20, lambda i: None)["decode"]
+
+
+@torch.no_grad()
+def growth(
+    core: Any, mixer: Mixer, linear: Linear, setting: Setting, progress: Progress
+) -> dict[str, float]:
+    """Forward for longer and longer sequences, in turn: `at T` is the median at T tokens."""
+    runs: dict[str, Run] = {}
+    for times in LONGER:
+        longer = replace(setting, tokens=times * setting.tokens)
+        inputs = core_inputs(mixer, linear, longer)
+        runs[f"at {longer.tokens}"] = lambda inputs=inputs: core(**inputs)  # type: ignore[misc]
+    return interleaved(runs, 3, lambda i: progress(f"longer sequences, round {i}"))
 
 
 def _table(mixer: Mixer, linear: Linear, setting: Setting, medians: dict[str, float]) -> str:
-    where = f"fp32, {torch.get_num_threads()} threads, torch {torch.__version__}"
+    where = f"fp32, threads: {torch.get_num_threads()}, torch {torch.__version__}"
     shape = f"B=1, T={setting.tokens}, H={setting.heads}, axes of {setting.size}"
-    lines = [f"{mixer.name}: {shape}, {where}", ""]
+    lines = [f"{mixer.name}: {shape}, {where}", *_busy(), ""]
     lines.append(f"  {'':<24}{'forward':>12}{'with backward':>16}")
     for name in ("mixer", "loop", "attention"):
         forward, both = medians[name], medians[f"{name} with backward"]
@@ -211,19 +222,44 @@ def _table(mixer: Mixer, linear: Linear, setting: Setting, medians: dict[str, fl
         forward = medians[name] / medians["mixer"]
         both = medians[f"{name} with backward"] / medians["mixer with backward"]
         lines.append(f"  {name + ' / mixer':<24}{forward:>12.2f}{both:>16.2f}")
-    growth = medians["long"] / medians["mixer"] / 16
-    lines += ["", f"  decode: {1 / medians['decode']:,.0f} tokens/s, one at a time"]
-    lines.append(f"  {16 * setting.tokens} tokens cost {growth:.2f} times their share")
-    return "\n".join([*lines, *_floor(mixer, linear, setting, medians["mixer"])])
+    lines += _floor(mixer, linear, setting, medians)
+    lines += ["", f"  decode: {1 / medians['decode']:,.0f} tokens/s, one at a time", ""]
+    return "\n".join([*lines, *_growth(setting, medians)])
 
 
-def _floor(mixer: Mixer, linear: Linear, setting: Setting, seconds: float) -> list[str]:
-    """The plan's own operations and bytes, and the rates that the time amounts to."""
+def _busy() -> list[str]:
+    """A warning where more runs on this machine than it has cores for."""
+    measure = getattr(os, "getloadavg", None)
+    cores = os.cpu_count() or 1
+    load = measure()[0] if measure is not None else 0.0
+    if load <= cores:
+        return []
+    return [f"  the machine is busy (load {load:.1f} on {cores} cores): do not trust these times"]
+
+
+def _growth(setting: Setting, medians: dict[str, float]) -> list[str]:
+    """Time a token, against the shortest sequence: 1 where the cost is linear."""
+    lines = [f"  {'tokens':<24}{'forward, ms':>12}{'a token, ratio':>16}"]
+    first = medians[f"at {setting.tokens}"]
+    for times in LONGER:
+        tokens = times * setting.tokens
+        found = medians[f"at {tokens}"]
+        lines.append(f"  {tokens:<24,}{1e3 * found:>12.1f}{found / first / times:>16.2f}")
+    return lines
+
+
+def _floor(mixer: Mixer, linear: Linear, setting: Setting, medians: dict[str, float]) -> list[str]:
+    """The plan's own operations and least bytes, and the rates that the times amount to."""
     sizes = dict.fromkeys(numeric_sizes(mixer, {}), setting.size)
-    found = cost(make_plan(linear, chunk=64, logarithms=frozenset()).forward, sizes)
+    programs = dict(make_plan(linear, chunk=CHUNK, logarithms=frozenset()).programs)
     rows = setting.tokens * setting.heads
-    operations, moved = found.operations * rows, found.floor_bytes * rows
-    return [
-        f"  plan, forward: {operations / 1e9:.2f} GFLOP and at least {moved / 1e6:.1f} MB, "
-        f"so {operations / seconds / 1e9:.0f} GFLOP/s and {moved / seconds / 1e9:.1f} GB/s"
-    ]
+    lines = {"plan, GFLOP": "", "plan, MB at least": "", "so GFLOP/s": "", "so GB/s at least": ""}
+    for names, timed in ((("forward",), "mixer"), (("forward", "backward"), "mixer with backward")):
+        costs = [cost(programs[name], sizes) for name in names]
+        work = rows * sum(found.operations for found in costs) / 1e9
+        moved = rows * sum(found.floor_bytes for found in costs) / 1e9
+        numbers = (work, 1e3 * moved, work / medians[timed], moved / medians[timed])
+        width = 16 if "backward" in names else 12
+        for title, number in zip(lines, numbers, strict=True):
+            lines[title] += f"{number:>{width}.2f}"
+    return [f"  {title:<24}{columns}" for title, columns in lines.items()]

@@ -1,43 +1,36 @@
 """Every stage of one compilation as readable text, numbered in the order of the pipeline."""
 
-from pathlib import Path
 from pprint import pformat
 
-from mixerc.algebra.classify import classify
 from mixerc.algebra.linear import Linear
-from mixerc.backends.torch.emit import emit
-from mixerc.compiler import front, parse, plan
+from mixerc.compiler import parse, plan
 from mixerc.ir.mixer import Mixer
 from mixerc.ir.show import show
+from mixerc.pipeline import Pipeline
 from mixerc.plan.show import show_plan
-from mixerc.source import Source
 
 
-def dump(source: Source, folder: Path, chunk: int | None) -> None:
-    """Writes 0-source.mix, 1-syntax.txt, 2-mixer.mix, 3-algebra.txt, 4-plan.txt, 5-torch.py."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in stages(source, chunk).items():
-        (folder / name).write_text(text, encoding="utf-8")
+def stages(pipeline: Pipeline) -> dict[str, str]:
+    """0-source.mix, 1-syntax.txt, 2-mixer.mix, 3-algebra.txt, 4-plan.txt, 5-torch.py.
 
-
-def stages(source: Source, chunk: int | None) -> dict[str, str]:
-    """The text of each stage; the last two for mixers that have a fast form."""
-    checked = front(source)
+    The last two for mixers that have a fast form, the last but three for stacks. 5-torch.py is
+    the file that is compiled, and 4-plan.txt the plan that it was printed from.
+    """
+    source = pipeline.request.source
     texts = {
         "0-source.mix": source.text,
         "1-syntax.txt": pformat(parse(source.text, source.file), width=100) + "\n",
-        "2-mixer.mix": show(checked),
+        "2-mixer.mix": show(pipeline.spec),
     }
-    if not isinstance(checked, Mixer):
+    if not isinstance(pipeline.spec, Mixer):
         return texts
-    algebra = classify(checked)
-    texts["3-algebra.txt"] = pformat(algebra, width=100) + "\n"
-    if algebra.linear is not None:
-        texts |= _emitted(checked, algebra.linear, source, chunk)
+    texts["3-algebra.txt"] = pformat(pipeline.algebra, width=100) + "\n"
+    if pipeline.algebra.linear is not None:
+        texts |= _emitted(pipeline, pipeline.algebra.linear)
     return texts
 
 
-def _emitted(mixer: Mixer, linear: Linear, source: Source, chunk: int | None) -> dict[str, str]:
-    made = plan(linear, chunk=chunk, logarithms=frozenset())
-    text = emit(mixer, linear, made, source.text).text
+def _emitted(pipeline: Pipeline, linear: Linear) -> dict[str, str]:
+    made = plan(linear, chunk=pipeline.request.chunk, logarithms=pipeline.layer_logarithms)
+    text = pipeline.layer_file().read_text(encoding="utf-8")
     return {"4-plan.txt": show_plan(made), "5-torch.py": text}

@@ -16,6 +16,7 @@ from mixerc.frontend.scope import POISONED, Role, Scope, Symbol
 from mixerc.ir.mixer import Block, Mixer, Stack
 
 STACK_GIVEN = frozenset({"x", "x0"})
+MISREAD = frozenset({"unknown-name", "unknown-axis", "unknown-function", "unknown-step"})
 
 
 def check(spec: syntax.Spec) -> Mixer | Stack:
@@ -98,6 +99,8 @@ def _check_used(scope: Scope, spec: syntax.Spec) -> tuple[Mixer, ...]:
 
 def _report_unused(scope: Scope, spec: syntax.Spec) -> None:
     """A name is read at least once; `o` by y if there is one, `v` by a sum without `value`."""
+    if any(each.slug in MISREAD for each in scope.diagnostics):
+        return  # a misspelt name leaves the one that was meant unread
     read = {name for name, _ in mentions(spec)} | SETTABLE
     if _takes_v(spec):
         read.add("v")

@@ -241,6 +241,9 @@ def _fold(scope: Scope, place: Place, node: syntax.Call, check: Check) -> Expr:
             errors_layer.argument_count(node.span, "fold", "`U = start` and the next U", found)
         )
     keyword = node.keywords[0]
+    if keyword.name in scope.symbols:
+        first = scope.symbols[keyword.name].span
+        return scope.report(errors.duplicate_name(keyword.span, keyword.name, first))
     start = check(scope, place, keyword.value)
     if axis is None or not numbers(scope, "fold", start):
         return POISON

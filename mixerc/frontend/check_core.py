@@ -130,6 +130,8 @@ def _value(scope: Scope, clauses: Clauses) -> Expr:
     """The value clause; left out, it is `v[s]`."""
     if "value" in clauses.exprs:
         return _optional(scope, clauses, "value", VALUE) or POISON
+    if not clauses.exprs:
+        return POISON
     if "v" not in scope.symbols:
         return scope.report(errors_core.missing_value(clauses.span))
     at_s = syntax.Name(id="s", span=clauses.span)

@@ -72,7 +72,7 @@ class MixerChecker:
             return
         core = declared.name == "o" or belongs_to_core(self.scope, line.expr)
         if declared.name == "o" and self.clauses:
-            if not self.two_forms:
+            if not self.two_forms and any(isinstance(c, syntax.Clause) for c in self.clauses):
                 first = self.clauses[0].span
                 self.scope.report(errors_core.implied_output(declared.name_span, first))
             return

@@ -88,6 +88,8 @@ def _symbol(scope: Scope, place: Place, name: str, span: Span) -> Expr:
             return POISON
         case Role.STATE:
             return scope.report(errors_core.state_without_time(span, name))
+        case role if role in place.hidden:
+            return scope.report(errors_core.core_value_in_clause(span, name, place.what))
         case Role.PARAM | Role.CONSTANT if place.sizes_only:
             return scope.report(errors.not_constant(span, name, place.what))
         case Role.CORE if not symbol.sort.times:
@@ -180,6 +182,8 @@ def _at(scope: Scope, place: Place, symbol: Symbol, time: Time, node: syntax.Ind
     if time.value[0] not in place.times:
         letter = time.value[0]
         return scope.report(errors.time_not_in_scope(node.index.span, letter, letter, place.what))
+    if symbol.role in place.hidden:
+        return scope.report(errors_core.core_value_in_clause(node.span, symbol.name, place.what))
     if symbol.role in CORE_ROLES and time != Time.T:
         return scope.report(errors_core.core_value_time(node.span, symbol.name))
     if symbol.role == Role.STATE:

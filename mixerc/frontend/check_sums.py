@@ -6,6 +6,7 @@ divided by itself sees at least one key. Ranges prove it; a mistake is shown by 
 
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
+from itertools import product
 
 from mixerc.frontend import errors_core, syntax
 from mixerc.frontend.check_expr import check_expr
@@ -81,7 +82,7 @@ def _check_bound(
 def _check_order(
     scope: Scope, branch: Branch, clauses: Clauses, sizes: Mapping[str, Interval]
 ) -> None:
-    for tokens, t in _rows(branch.mask):
+    for tokens, t in _rows():
         for s in range(t + 1, tokens):
             seen = range_of(branch.mask, _at(sizes, tokens, t, s))
             if seen.high > 0:
@@ -103,16 +104,18 @@ def _check_rows(
     """A normalizer that is not 0 where the sum is 0 may divide an empty row."""
     if range_of(normalize, {**env, "sum": point(0)}).point != 0:
         return
-    for tokens, t in _rows(branch.mask):
-        keys = (range_of(branch.mask, _at(sizes, tokens, t, s)) for s in range(tokens))
+    mask = branch.mask
+    for (tokens, t), head in product(_rows(), _heads(mask, sizes)):
+        at_head = {**sizes, **head}
+        keys = (range_of(mask, _at(at_head, tokens, t, s)) for s in range(tokens))
         if all(seen.point == 0 for seen in keys):
-            row = f"t = {t} of {tokens}" if _reads_length(branch.mask) else f"t = {t}"
-            row += _where(branch.mask, sizes)
+            row = f"t = {t} of {tokens}" if _reads(mask, "T") else f"t = {t}"
+            row += _where(mask, at_head)
             scope.report(errors_core.empty_mask_row(clauses["mask"].expr.span, row))
             return
 
 
-def _rows(mask: Expr) -> Iterator[tuple[int, int]]:
+def _rows() -> Iterator[tuple[int, int]]:
     """Each token of short sequences, as (length, t)."""
     for tokens in range(1, LONGEST + 1):
         for t in range(tokens):
@@ -124,8 +127,16 @@ def _at(sizes: Mapping[str, Interval], tokens: int, t: int, s: int) -> dict[str,
     return {**sizes, **{name: point(value) for name, value in times.items()}}
 
 
-def _reads_length(mask: Expr) -> bool:
-    return any(isinstance(node, Size) and node.name == "T" for node in walk(mask))
+def _heads(mask: Expr, sizes: Mapping[str, Interval]) -> list[dict[str, Interval]]:
+    """Each head by itself, where the mask tells them apart."""
+    count = sizes["heads"].point if "heads" in sizes else None
+    if count is None or not _reads(mask, "head"):
+        return [{}]
+    return [{"head": point(head)} for head in range(min(int(count), LONGEST))]
+
+
+def _reads(mask: Expr, size: str) -> bool:
+    return any(isinstance(node, Size) and node.name == size for node in walk(mask))
 
 
 def _where(mask: Expr, sizes: Mapping[str, Interval]) -> str:

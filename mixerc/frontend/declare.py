@@ -82,13 +82,10 @@ def group_heads(scope: Scope, grouped: syntax.Expr | None) -> Heads:
 def check_left(scope: Scope, declared: syntax.Declared, heads: Heads) -> Left:
     """Its axes, each once, and the times of a table; with `d_model` it belongs to no head."""
     axes: list[Axis] = []
-    index: list[tuple[str, Expr | None]] = []
-    legal = True
+    times = [ref for ref in declared.axes if ref.name in ("t", "s")]
+    index, legal = _check_index(scope, times)
     for ref in declared.axes:
-        if ref.name in ("t", "s"):
-            block = None if ref.block is None else check_expr(scope, SIZE, ref.block)
-            index.append((ref.name, block))
-            legal &= block is None or not poisoned(block)
+        if ref in times:
             continue
         axis = find_axis(scope, ref.name, ref.span)
         if axis in axes:
@@ -107,9 +104,23 @@ def check_left(scope: Scope, declared: syntax.Declared, heads: Heads) -> Left:
         span=declared.name_span,
         axes=tuple(axes),
         heads=SHARED if shared else heads,
-        index=tuple(index),
+        index=index,
         legal=legal,
     )
+
+
+def _check_index(scope: Scope, times: list[syntax.AxisRef]) -> tuple[Index, bool]:
+    """The times of a table, each once; and whether they are as they must be."""
+    index: list[tuple[str, Expr | None]] = []
+    legal = True
+    for ref in times:
+        if ref.name in (time for time, _ in index):
+            scope.report(errors.repeated_time(ref.span, ref.name))
+            legal = False
+        block = None if ref.block is None else check_expr(scope, SIZE, ref.block)
+        index.append((ref.name, block))
+        legal &= block is None or not poisoned(block)
+    return tuple(index), legal
 
 
 def check_input(scope: Scope, line: syntax.InputLine) -> list[Input]:

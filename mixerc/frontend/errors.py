@@ -124,6 +124,16 @@ def repeated_axis(span: Span, axis: str) -> Diagnostic:
     )
 
 
+def repeated_time(span: Span, time: str) -> Diagnostic:
+    """A table over the same time twice."""
+    return Diagnostic(
+        slug="repeated-time",
+        message=f"the table runs over `{time}` twice",
+        span=span,
+        helps=("a table over pairs of tokens runs over `t` and `s`",),
+    )
+
+
 def axes_mismatch(span: Span, name: str, declared: Sort, found: Sort, left: Span) -> Diagnostic:
     """A right side whose axes are not those of the left."""
     return Diagnostic(

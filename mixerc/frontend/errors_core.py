@@ -38,6 +38,17 @@ def core_value_time(span: Span, name: str) -> Diagnostic:
     )
 
 
+def core_value_in_clause(span: Span, name: str, what: str) -> Diagnostic:
+    """A branch, or a line made of one or of a sum over s, read by a clause."""
+    return Diagnostic(
+        slug="core-value-in-clause",
+        message=f"`{name}` is a value of the core, which {what} cannot read",
+        span=span,
+        notes=("lines made of sums stand below every sum; a decay reads streams only",),
+        helps=("write sums that feed one another as recurrences of states",),
+    )
+
+
 def layer_in_core(span: Span, step: str, what: str) -> Diagnostic:
     """A layer in a clause, a state's update, a feature or o."""
     return Diagnostic(

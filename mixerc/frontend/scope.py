@@ -61,14 +61,16 @@ class Symbol:
 class Place:
     """Where an expression stands: what it may read there, and where its steps land.
 
-    `what` names the place in messages. `times` are in scope; with `explicit`, streams must say
-    which one they are read at. `given` are the given names that only some places may read.
-    `target` is where `linear` and a draw land, `joins` where `concat` does. `bound` holds the
-    arguments of a feature that is written out, and the variable of a fold; inside a fold, values
-    are taken at the current index of `folded` axes.
+    `what` names the place in messages. Names of a `hidden` role have no value there yet: the lines
+    of the core follow its sums, and a decay needs its tokens all at once. `times` are in scope;
+    with `explicit`, streams must say which one they are read at. `given` are the given names that
+    only some places may read. `target` is where `linear` and a draw land, `joins` where `concat`
+    does. `bound` holds the arguments of a feature that is written out, and the variable of a
+    fold; inside a fold, values are taken at the current index of `folded` axes.
     """
 
     what: str
+    hidden: frozenset[Role] = frozenset()
     times: frozenset[str] = frozenset()
     explicit: bool = False
     layers: bool = False
@@ -81,21 +83,24 @@ class Place:
     folded: frozenset[Axis] = frozenset()
 
 
+LINES = frozenset({Role.CORE})
+
 SIZE = Place(what="a size", sizes_only=True)
 MASK = Place(
     what="the mask",
+    hidden=LINES,
     times=BOTH,
     explicit=True,
     bound=MappingProxyType({"causal": CAUSAL, "full": FULL}),
 )
-WEIGHT = Place(what="the weight", times=BOTH, explicit=True)
-VALUE = Place(what="the value", times=S_ONLY, explicit=True)
-DECAY = Place(what="the decay", times=T_ONLY)
+WEIGHT = Place(what="the weight", hidden=LINES, times=BOTH, explicit=True)
+VALUE = Place(what="the value", hidden=LINES, times=S_ONLY, explicit=True)
+DECAY = Place(what="the decay", hidden=frozenset({Role.CORE, Role.BRANCH}), times=T_ONLY)
 
 
 def normalize_place(total: Expr) -> Place:
     """The normalizer reads `sum`, the sum of the weights."""
-    return Place(what="the normalizer", times=T_ONLY, bound={"sum": total})
+    return Place(what="the normalizer", hidden=LINES, times=T_ONLY, bound={"sum": total})
 
 
 def init_place(target: Sort) -> Place:

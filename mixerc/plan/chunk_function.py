@@ -100,10 +100,13 @@ class _ChunkState:
         return kept
 
     def _key(self, write: Write) -> n.Node:
-        return self.b.pad(lower_product(self.b, write.key), 0)
+        """The key with every key axis: a write may be the same along some of them."""
+        key = self.b.spread(lower_product(self.b, write.key), self.state.key_axes)
+        return self.b.pad(key, 0)
 
     def _value(self, write: Write) -> n.Node:
-        return self.b.spread(lower_product(self.b, write.value), (n.ROW,))
+        value = self.b.spread(lower_product(self.b, write.value), self.state.value_axes)
+        return self.b.spread(value, (n.ROW,))
 
     def _value_prefix(self, readout: Readout) -> tuple[n.Node, ...]:
         """Decays along the value axes from the start of the block up to each row."""

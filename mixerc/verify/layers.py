@@ -43,9 +43,10 @@ def _number(default: Any) -> int:
 
 
 def _sizes(mixer: Mixer) -> dict[str, int]:
-    """Header sizes that are wide by default, made narrow."""
+    """Header sizes that are wide by default, made narrow; those without a default are given."""
     wide = (s for s in mixer.sizes if isinstance(s.default, Number) and s.name != "heads")
-    return {s.name: min(_number(s.default), NARROWEST) for s in wide}
+    given = {s.name: NARROWEST for s in mixer.sizes if s.default is None}
+    return {s.name: min(_number(s.default), NARROWEST) for s in wide} | given
 
 
 def whole_law(subject: Subject, tokens: int, seed: int) -> Result:

@@ -3,9 +3,10 @@
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from mixerc.ir.mixer import Input
 from mixerc.verify.carry import carry_law, packed_law
 from mixerc.verify.cases import random_case
 from mixerc.verify.causality import causality_law, rows_law
@@ -17,7 +18,7 @@ from tests.laws.specs import blends, clauses, recurrences
 from tests.laws.subjects import check, subject_of_text
 
 seeds = st.integers(0, 2**20)
-FORMS = {"recurrence": (recurrences, 24), "clauses": (clauses, 24), "blend": (blends, 8)}
+FORMS = {"recurrence": (recurrences, 10), "clauses": (clauses, 10), "blend": (blends, 5)}
 every_form = pytest.mark.parametrize("form", FORMS)
 
 
@@ -76,8 +77,8 @@ def test_layers(form: str) -> None:
     @over(form, 0.5)
     def law(text: str, seed: int) -> None:
         subject = subject_of_text(text)
-        if subject.mixer.y is None:
-            return
+        inputs = any(isinstance(line, Input) for line in subject.mixer.lines)
+        assume(subject.mixer.y is not None and not inputs)
         check(whole_law(subject, 1 + seed % 11, seed))
         check(parts_law(subject, 9, (1, 5), seed))
         check(packed_layer_law(subject, (0, 3, 3, 8), seed))

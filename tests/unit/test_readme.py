@@ -6,9 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from mixerc.algebra.classify import classify
+from mixerc.compiler import front, read_source
+from mixerc.ir.mixer import Mixer
+
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
-SHOWN = ("explained", "planned", "generated")
+SHOWN = ("mistaken", "explained", "planned", "generated")
 
 
 def snippet(name: str) -> re.Pattern[str]:
@@ -39,6 +43,15 @@ def test_the_example_runs(monkeypatch) -> None:
 def test_the_spec_is_the_shipped_one() -> None:
     text = README.read_text(encoding="utf-8")
     assert (ROOT / "specs" / "gla.mix").read_text(encoding="utf-8") in text
+
+
+def test_the_specs_with_a_fast_form_are_the_ones_listed() -> None:
+    row = re.search(r"^\| linear, with an .*\|(.*)\|$", README.read_text(encoding="utf-8"), re.M)
+    assert row is not None
+    checked = [front(read_source(path)) for path in sorted((ROOT / "specs").glob("*.mix"))]
+    fast = [m.name for m in checked if isinstance(m, Mixer) and classify(m).linear is not None]
+    assert sorted(row[1].strip().split(", ")) == fast
+    assert f"all {len(checked)} shipped specs" in README.read_text(encoding="utf-8")
 
 
 def rewrite() -> None:

@@ -11,7 +11,7 @@ from mixerc.backends.torch.printer import NumberText, apply_text, number_text
 from mixerc.backends.torch.programs import Inputs, ProgramView, program_view
 from mixerc.ir.expr import Apply, Expr, Number, Size
 from mixerc.ir.mixer import Input, Mixer, Param, Value
-from mixerc.ir.sorts import Sort
+from mixerc.ir.sorts import Kind, Sort
 from mixerc.plan import nodes as n
 from mixerc.plan.build import is_tile
 from mixerc.plan.plan import Plan, loads
@@ -163,8 +163,8 @@ class Core:
 
     def _output(self) -> str:
         """The empty output, in the dtype of the first stream that is not a decay."""
-        decays = {f"log_{name}" for name in self.plan.logarithms}
-        plain = [i for i in self.streams if i.load.name not in decays] or list(self.streams)
+        real = [i for i in self.streams if i.sort.kind == Kind.REAL]
+        plain = [i for i in real if not i.logarithm and i.name not in self.decays] or real
         like = f"streams[{self.streams.index(plain[0])}]"
         axes = [f'size["{axis.rstrip(chr(39))}"]' for axis in self.mixer.core.output.sort.axes]
         shape = ", ".join(("*streams[0].shape[:2]", "heads", *axes))

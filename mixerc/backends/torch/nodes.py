@@ -12,6 +12,7 @@ from mixerc.backends.torch.printer import NumberText, apply_text, number_text, w
 from mixerc.plan import nodes as n
 from mixerc.plan.distribute import is_scalar
 
+_CONDITIONS = {"where": (0,), "not": (0,), "and": (0, 1), "or": (0, 1)}
 _SIDES = {"left": 0, "right": 1}
 
 
@@ -35,7 +36,10 @@ class NodePrinter:
             case n.Map() if (pair := added_rows(node)) is not None and pair[1] in self.added:
                 return self._added(node, *pair)
             case n.Map(primitive=primitive, args=args):
-                return apply_text(primitive, tuple(self.aligned(a, node.axes) for a in args))
+                text = apply_text(primitive, self._operands(node, args, primitive))
+                # A choice between two literals is one of integers.
+                whole = primitive == "where" and is_scalar(args[1]) and is_scalar(args[2])
+                return f"{text}.to({self.like}.dtype)" if whole else text
             case n.Contract():
                 return self._contract(node)
             case n.Sum(args=(arg,), over=over):
@@ -60,6 +64,14 @@ class NodePrinter:
         places = f"device={self.like}.device, dtype={self.like}.dtype"
         lead = ", ".join(["None"] * self.lead)
         return f"torch.arange({self._length(axis)}, {places})[{lead}]"
+
+    def _operands(self, node: n.Node, args: tuple[n.Node, ...], primitive: str) -> tuple[str, ...]:
+        """The arguments, side by side; tiles hold a condition that is loaded as 0 or 1."""
+        texts = [self.aligned(arg, node.axes) for arg in args]
+        for i in _CONDITIONS.get(primitive, ()):
+            if isinstance(args[i], n.Load):
+                texts[i] = f"{texts[i]} != 0"
+        return tuple(texts)
 
     def scalar(self, node: n.Node) -> str:
         """A plain number, written out."""

@@ -13,7 +13,7 @@ SPECS = Path(__file__).parents[3] / "specs"
 @pytest.mark.parametrize("name", ["gla", "retnet", "mamba2"])
 def test_a_report(name: str) -> None:
     report = bench(SPECS / f"{name}.mix", tokens=64, heads=2, size=8, repeats=1)
-    assert set(report.medians) >= {"mixer", "loop", "attention", "decode", "long"}
+    assert set(report.medians) >= {"mixer", "loop", "attention", "decode", "at 1024"}
     assert all(seconds > 0 for seconds in report.medians.values())
     assert "loop / mixer" in report.text
 

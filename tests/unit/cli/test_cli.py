@@ -1,5 +1,6 @@
 """The command line as people use it: exit codes, one-line errors, nothing half done."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+import mixerc
 from mixerc.cli import app
 
 ROOT = Path(__file__).parents[3]
@@ -48,18 +50,55 @@ def test_a_file_that_is_not_there(command: str) -> None:
     assert len(result.stderr.strip().splitlines()) == 1
 
 
-def test_a_folder_and_a_file_of_bytes(elsewhere) -> None:
+def one_line(*arguments: str, code: int = 2) -> str:
+    """What is said in one line on stderr, with this exit code."""
+    result = run(*arguments)
+    assert result.exit_code == code, result.output
+    assert len(result.stderr.splitlines()) == 1
+    return result.stderr
+
+
+@pytest.mark.parametrize("command", ["check", "explain", "verify", "bench", "fmt"])
+def test_a_folder_and_a_file_of_bytes(command: str, elsewhere) -> None:
     (elsewhere / "folder.mix").mkdir()
     (elsewhere / "bytes.mix").write_bytes(b"\xff\xfe\x00")
-    assert run("check", "folder.mix").exit_code == 2
-    assert run("check", "bytes.mix").exit_code == 2
+    one_line(command, "folder.mix")
+    one_line(command, "bytes.mix")
+    one_line(command, "")
 
 
 def test_usage() -> None:
-    assert run("check").exit_code == 2
-    assert run("explain", "gla", "--size", "K").exit_code == 2
-    assert run("nonsense").exit_code == 2
+    for arguments in (["check"], ["nonsense"], ["bench", "gla", "--tokens", "0"]):
+        assert run(*arguments).exit_code == 2
     assert run("--version").output.startswith("mixerc ")
+
+
+@pytest.mark.parametrize("size", ["K", "K=x", "K=0", "K=-3", "K=2.5", "K=nan", "K=1e400", "Z=3"])
+def test_sizes_that_cannot_be(size: str, elsewhere) -> None:
+    one_line("explain", "gla", "--size", size)
+    one_line("compile", "gla", "-o", "gla.py", "--size", size)
+    assert list(elsewhere.iterdir()) == []
+
+
+@pytest.mark.parametrize("default", ["0", "1 / 0", "2 ^ 20000"])
+def test_a_header_without_a_value(default: str, elsewhere) -> None:
+    text = (SPECS / "gla.mix").read_text()
+    (elsewhere / "gla.mix").write_text(text.replace("d_model / heads / 2", default))
+    for arguments in (["explain", "gla.mix"], ["compile", "gla.mix", "-o", "gla.py"]):
+        assert "K of gla" in one_line(*arguments, code=1) or default != "0"
+
+
+STACK = "stack two(d_model = 64)\n\nblock b = x + (x | rmsnorm | mine(heads = 2))\n\ny = x | b\n"
+
+
+def test_a_stack_of_a_bad_mixer_shows_the_line_of_the_mixer(elsewhere) -> None:
+    (elsewhere / "two.mix").write_text(STACK)
+    (elsewhere / "mine.mix").write_text("mixer mine(K = 4)\nq[K = x | linear\n")
+    result = run("check", "two.mix")
+    assert result.exit_code == 1
+    assert "q[K = x | linear" in result.stderr
+    (elsewhere / "mine.mix").write_bytes(b"\xff")
+    assert "not UTF-8" in one_line("check", "two.mix")
 
 
 def test_explain_prints_the_floor() -> None:
@@ -68,6 +107,13 @@ def test_explain_prints_the_floor() -> None:
     assert "S[K, V]  16,384 bytes * N * H" in result.output
     assert "O(T (C (K + V) + K V))" in result.output
     assert "S[t] = a * S[t-1] + k * v" in result.output
+
+
+@pytest.mark.parametrize("path", sorted(SPECS.glob("*.mix")), ids=lambda path: path.stem)
+def test_explain_every_spec(path: Path) -> None:
+    result = run("explain", path)
+    assert result.exit_code == 0
+    assert f"{path.stem}:" in result.stdout
 
 
 def test_explain_a_stack() -> None:
@@ -87,6 +133,48 @@ def test_compile_writes_a_file_and_its_stages(elsewhere) -> None:
         "4-plan.txt",
         "5-torch.py",
     ]
+    assert (elsewhere / "stages" / "5-torch.py").read_text() == (elsewhere / "gla.py").read_text()
+
+
+def test_the_file_that_is_written_is_what_the_api_loads(elsewhere) -> None:
+    assert run("compile", "gla", "-o", "gla.py", "--chunk", "16", "--size", "K=8").exit_code == 0
+    made = mixerc.compile(SPECS / "gla.mix", chunk=16, K=8)
+    assert (elsewhere / "gla.py").read_text() == made.source
+
+
+@pytest.mark.parametrize("chunk", ["0", "1", "3", "-4"])
+def test_a_chunk_is_a_power_of_two(chunk: str) -> None:
+    assert "power of two" in one_line("compile", "gla", "-o", "gla.py", "--chunk", chunk)
+
+
+def test_what_is_in_the_way_stays(elsewhere) -> None:
+    (elsewhere / "taken").write_text("mine")
+    (elsewhere / "folder").mkdir()
+    os.mkfifo(elsewhere / "pipe")
+    for path in (".", "folder", "pipe"):
+        one_line("compile", "gla", "-o", path)
+    one_line("compile", "gla", "-o", "gla.py", "--dump", "taken")
+    assert sorted(path.name for path in elsewhere.iterdir()) == ["folder", "pipe", "taken"]
+    assert (elsewhere / "taken").read_text() == "mine"
+
+
+def test_a_write_that_fails_leaves_the_old_file(elsewhere, monkeypatch) -> None:
+    (elsewhere / "gla.py").write_text("old")
+
+    def full(source: str, target: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("mixerc.cli.files.os.replace", full)
+    assert "No space left" in one_line("compile", "gla", "-o", "gla.py")
+    assert [path.read_text() for path in elsewhere.iterdir()] == ["old"]
+
+
+def test_a_link_is_written_through(elsewhere) -> None:
+    (elsewhere / "real.py").write_text("old")
+    (elsewhere / "link.py").symlink_to("real.py")
+    assert run("compile", "gla", "-o", "link.py").exit_code == 0
+    assert (elsewhere / "link.py").is_symlink()
+    assert "class Layer" in (elsewhere / "real.py").read_text()
 
 
 def test_compile_of_what_cannot_be_compiled_writes_nothing(elsewhere) -> None:
@@ -94,6 +182,7 @@ def test_compile_of_what_cannot_be_compiled_writes_nothing(elsewhere) -> None:
     result = run("compile", SPECS / "mistral.mix", "-o", "mistral.py")
     assert result.exit_code == 1
     assert "has no parallel mode" in result.stderr
+    assert "has no parallel mode" in one_line("compile", "griffin", "-o", "griffin.py", code=1)
     assert run("compile", SPECS / "gla.mix", "-o", "no/such/folder.py").exit_code == 2
     assert list(elsewhere.iterdir()) == []
 
@@ -102,8 +191,10 @@ def test_new_writes_a_spec_that_checks(elsewhere) -> None:
     assert run("new", "mine").exit_code == 0
     assert run("check", "mine.mix").exit_code == 0
     assert run("fmt", "--check", "mine.mix").exit_code == 0
-    assert run("new", "mine").exit_code == 2
-    assert run("new", "not a name").exit_code == 2
+    text = (elsewhere / "mine.mix").read_text()
+    for name in ("mine", "not a name", "mixer", "t", "sub/mine", ""):
+        one_line("new", name)
+    assert [path.read_text() for path in elsewhere.iterdir()] == [text]
 
 
 def test_fmt(elsewhere) -> None:
@@ -126,3 +217,28 @@ def test_no_torch_where_none_is_needed(command: str) -> None:
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     assert result.stdout.strip().splitlines()[-1] == "[]"
+
+
+def test_verify_passes_and_says_so() -> None:
+    result = run("verify", SPECS / "griffin.mix", "--quick")
+    assert result.exit_code == 0
+    assert "all hold" in result.stdout
+
+
+def test_a_law_that_fails(monkeypatch) -> None:
+    class Failed:
+        passed = False
+        text = "carry fails"
+
+    monkeypatch.setattr("mixerc.verify.verify", lambda *arguments, **options: Failed())
+    result = run("verify", SPECS / "gla.mix")
+    assert result.exit_code == 1
+    assert "carry fails" in result.stdout
+
+
+def test_the_installed_script_prints_no_traceback() -> None:
+    script = "from mixerc.cli import main; main()"
+    command = [sys.executable, "-c", script, "compile", "griffin", "-o", "griffin.py"]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr

@@ -202,6 +202,53 @@ def test_rows_without_keys(mask: str, normalizer: str, expected: list[str]) -> N
     assert with_mask(mask, "value r[s]", f"normalize {normalizer}", lines=lines) == expected
 
 
+def test_a_row_is_looked_for_in_each_head() -> None:
+    assert with_mask("causal and t - s < 2^head", "normalize sum") == []
+    (found,) = summed("mask causal and head > 0", "weight q[t] @ k[s]", "normalize sum")
+    assert found.message == "a token sees none: t = 0, where head = 0"
+
+
+def test_a_misspelt_name_is_one_mistake() -> None:
+    assert [each.slug for each in with_decay("b = z | sigmoid")] == ["unknown-name"]
+    assert [each.slug for each in summed("mask casual", "weight q[t] @ k[s]")] == ["unknown-name"]
+
+
+NEAR = """mixer m(K = 16, V = 8)
+q[K], k[K] = x | linear
+v[V] = x | linear
+branch near
+  mask causal
+  weight q[t] @ k[s]
+  state S[K, V]
+branch far
+  mask causal
+  weight {weight}
+  decay {decay}
+  state Z[K, V]
+o[V] = near + far
+y = o | linear
+"""
+
+
+@pytest.mark.parametrize(
+    ("weight", "decay", "expected"),
+    [
+        ("q[t] @ k[s]", "0.5", []),
+        ("q[t] @ k[s] * sum[V](near[t])", "0.5", []),
+        ("q[t] @ k[s] * sum[V](near[s])", "0.5", ["core-value-time"]),
+        ("q[t] @ k[s]", "sigmoid(near)", ["core-value-in-clause"]),
+    ],
+)
+def test_a_sum_that_reads_another(weight: str, decay: str, expected: list[str]) -> None:
+    found = mistakes(NEAR.format(weight=weight, decay=decay))
+    assert [diagnostic.slug for diagnostic in found] == expected
+
+
+def test_a_cache_alone_is_one_mistake() -> None:
+    text = "mixer m(E = 8)\nu[E] = x | linear\nstate cache\no[E] = u\ny = o | linear"
+    assert [each.slug for each in mistakes(text)] == ["missing-clause"]
+
+
 def test_a_size_is_taken_at_its_default() -> None:
     window, sized = "0 <= t - s < W", "K = 16, V = 8, W = {}"
     assert with_mask(window, "normalize sum", header=sized.format(1)) == []

@@ -1,0 +1,63 @@
+"""`check` and `explain`: what is known of a spec without running it. Neither needs torch."""
+
+from collections.abc import Callable, Iterable
+
+import typer
+
+from mixerc.algebra.classify import classify
+from mixerc.cli.app import Sizes, Spec, Specs, app
+from mixerc.cli.files import source_of
+from mixerc.cli.report import reading
+from mixerc.cli.sizes import fitting, numbers
+from mixerc.compiler import front
+from mixerc.explain import EXAMPLE, explain_mixer, explain_stack
+from mixerc.ir.mixer import Stack
+from mixerc.source import Source
+
+
+def of_each(specs: Iterable[str], work: Callable[[str, Source], bool]) -> None:
+    """Does the work for every spec, a bad one or not; exit code 1 if any is bad or fails."""
+    failed = False
+    for spec, source in [(spec, source_of(spec)) for spec in specs]:
+        try:
+            with reading(source):
+                failed |= not work(spec, source)
+        except typer.Exit as leaving:
+            if leaving.exit_code != 1:
+                raise
+            failed = True
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def check(specs: Specs) -> None:
+    """Say of each spec what is wrong, or its class and modes."""
+    of_each(specs, _checked)
+
+
+def _checked(spec: str, source: Source) -> bool:
+    checked = front(source)
+    if isinstance(checked, Stack):
+        names = ", ".join(mixer.name for mixer in checked.mixers)
+        typer.echo(f"{source.file}: a stack of {names or 'blocks alone'}")
+        return True
+    algebra = classify(checked)
+    typer.echo(f"{source.file}: {algebra.family}")
+    for mode in algebra.modes:
+        typer.echo(f"  {mode.name:<10} {'legal' if mode.legal else f'no: {mode.reason}'}")
+    return True
+
+
+@app.command()
+def explain(spec: Spec, size: Sizes = []) -> None:  # noqa: B006 - typer reads the default
+    """Print the class, each mode and why, what is kept, what it costs."""
+    source = source_of(spec)
+    sizes = numbers(size)
+    with reading(source):
+        checked = front(source)
+        fitting(checked, sizes, also=EXAMPLE)
+        if isinstance(checked, Stack):
+            typer.echo(explain_stack(checked))
+        else:
+            typer.echo(explain_mixer(checked, classify(checked), sizes))

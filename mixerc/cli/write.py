@@ -1,0 +1,135 @@
+"""`compile`, `new` and `fmt`: the commands that write a file."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mixerc.algebra.classify import classify
+from mixerc.cli.app import Sizes, Spec, Specs, app, later
+from mixerc.cli.files import folder_for, source_of, write_whole
+from mixerc.cli.judge import of_each
+from mixerc.cli.report import reading, refuse, usage
+from mixerc.cli.sizes import fitting, numbers
+from mixerc.compiler import front, parse
+from mixerc.diagnostics.diagnostic import SpecError
+from mixerc.explain import STACKS
+from mixerc.frontend.format import format_spec
+from mixerc.ir.mixer import Mixer, Stack
+from mixerc.request import Request
+from mixerc.source import Source
+
+
+@app.command(name="compile")
+def compile_command(
+    spec: Spec,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")],
+    chunk: Annotated[int | None, typer.Option(help="Tokens a chunk, a power of two.")] = None,
+    size: Sizes = [],  # noqa: B006 - typer reads the default
+    dump: Annotated[Path | None, typer.Option(help="A folder for every stage as text.")] = None,
+) -> None:
+    """Write the generated module: one file that needs torch and nothing else."""
+    source, sizes = source_of(spec), numbers(size)
+    _check_chunk(chunk)
+    with reading(source):
+        checked = front(source)
+        fitting(checked, sizes)
+        pipeline = later("Pipeline")(Request(source=source, chunk=chunk, sizes=sizes))
+        if dump is not None:
+            _write_stages(dump, later("stages")(pipeline))
+        _refuse_without_file(checked)
+        write_whole(output, pipeline.layer_file().read_text(encoding="utf-8"))
+    typer.echo(f"{output}: {checked.name}")
+
+
+def _check_chunk(chunk: int | None) -> None:
+    if chunk is None:
+        return
+    try:
+        later("checked_chunk")(chunk)
+    except ValueError as error:
+        usage(str(error))
+
+
+def _write_stages(folder: Path, texts: dict[str, str]) -> None:
+    folder_for(folder)
+    for name, text in texts.items():
+        write_whole(folder / name, text)
+
+
+def _refuse_without_file(checked: Mixer | Stack) -> None:
+    """A spec that only the reference runs has no generated file."""
+    if isinstance(checked, Stack):
+        refuse(f"{checked.name} has no parallel mode: {STACKS}")
+    parallel, *_ = classify(checked).modes
+    if not parallel.legal:
+        refuse(f"{checked.name} has no {parallel.name} mode: {parallel.reason}")
+
+
+STARTER = """mixer {name}(K = d_model / heads, V = d_model / heads)
+"What it is, and the paper it comes from"
+
+# Streams: what each head makes of the layer's input x. An axis stands in brackets.
+q[K], k[K] = x | linear
+v[V]       = x | linear
+a[K]       = x | linear | sigmoid   # what is kept of each key feature in a step
+
+# The core: o[t] sums weight * (product of decay[j], s < j <= t) * v[s] over what the mask lets in.
+mask   causal
+weight q[t] @ k[s] / sqrt(K)
+decay  a
+state  S[K, V]   # what is kept between tokens
+
+# The layer's output.
+y = (o | rmsnorm) | linear
+"""
+
+
+@app.command()
+def new(name: Annotated[str, typer.Argument(help="The mixer's name.")]) -> None:
+    """Write NAME.mix, a small spec to start from."""
+    path = Path(f"{name}.mix")
+    if not (name.isidentifier() and name.isascii()):
+        usage(f"{name!r} is not a name: letters, digits and _, no digit first")
+    text = STARTER.format(name=name)
+    try:
+        front(Source(text=text, file=str(path), folder=None))
+    except SpecError as error:
+        usage(f"{name} is no name for a mixer: {error.diagnostics[0].message}")
+    if path.exists() or path.is_symlink():
+        usage(f"{path} exists already")
+    write_whole(path, text)
+    typer.echo(f"{path}: next, mixerc check {path}")
+
+
+@app.command()
+def fmt(
+    specs: Specs,
+    check_only: Annotated[
+        bool, typer.Option("--check", help="Write nothing; exit 1 if a file would change.")
+    ] = False,
+) -> None:
+    """Rewrite each spec as the one text that all agree on."""
+    for spec in specs:
+        if not Path(spec).is_file():
+            usage(f"there is no file {spec!r}")
+    of_each(specs, _keep if check_only else _rewrite)
+
+
+def _formatted(source: Source) -> str:
+    return format_spec(parse(source.text, source.file))
+
+
+def _keep(spec: str, source: Source) -> bool:
+    if _formatted(source) == source.text:
+        return True
+    typer.echo(f"{spec}: would change")
+    return False
+
+
+def _rewrite(spec: str, source: Source) -> bool:
+    text = _formatted(source)
+    if text != source.text:
+        write_whole(Path(spec), text)
+        typer.echo(f"{spec}: formatted")
+    return True
