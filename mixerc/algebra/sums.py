@@ -80,18 +80,28 @@ class _Sum:
     def _normalizer(self, normalize: Expr) -> Expr:
         if not any(isinstance(e, Read) and e.name == "sum" for e in walk(normalize)):
             return normalize
-        return _replace_read(normalize, "sum", self._total(number(1), ()))
+        total = self._total(number(1), self._mixed_axes(), weights=True)
+        return _replace_read(normalize, "sum", total)
 
-    def _total(self, value: Expr, value_axes: tuple[Axis, ...]) -> Expr:
-        """The sum over the pairs; weights alone are summed where the value is 1."""
+    def _mixed_axes(self) -> tuple[Axis, ...]:
+        """Value axes of the sum of the weights: those of a decay that keys have a part in too."""
+        axes = set() if self.branch.decay is None else set(self.branch.decay.sort.axes)
+        values = self.branch.value.sort.axes
+        keys = {axis for pair in self.pairs for axis in pair.axes}
+        return tuple(a for a in values if a in axes) if axes & keys else ()
+
+    def _total(self, value: Expr, value_axes: tuple[Axis, ...], *, weights: bool = False) -> Expr:
+        """The sum over the pairs; the sum of the weights has 1 for a value."""
         total = number(0)
         for pair in self.pairs:
-            total = apply("add", total, self._read(pair, value, value_axes))
+            total = apply("add", total, self._read(pair, value, value_axes, weights=weights))
         return total
 
-    def _read(self, pair: Pair, value: Expr, value_axes: tuple[Axis, ...]) -> Expr:
+    def _read(
+        self, pair: Pair, value: Expr, value_axes: tuple[Axis, ...], *, weights: bool
+    ) -> Expr:
         decays = self._decays_of(pair, value_axes)
-        state = self._state(pair, value, value_axes, tuple(decays))
+        state = self._state(pair, value, value_axes, tuple(decays), weights=weights)
         if state not in self.states:
             self.states.append(state)
         along_keys = [d for d in decays if not set(d.sort.axes) & set(value_axes)]
@@ -120,10 +130,16 @@ class _Sum:
         return chosen
 
     def _state(
-        self, pair: Pair, value: Expr, value_axes: tuple[Axis, ...], decays: tuple[Expr, ...]
+        self,
+        pair: Pair,
+        value: Expr,
+        value_axes: tuple[Axis, ...],
+        decays: tuple[Expr, ...],
+        *,
+        weights: bool,
     ) -> LinearState:
         axes = (*pair.axes, *value_axes)
-        name, order = self._declared(axes, weights=not value_axes)
+        name, order = self._declared(axes, weights=weights)
         return LinearState(
             name=name,
             axes=order,

@@ -10,9 +10,13 @@ Term: TypeAlias = n.Node | int | Fraction
 
 
 class Builder:
-    """Keeps the nodes of one chunk function in the order in which they were made."""
+    """Keeps the nodes of one chunk function in the order in which they were made.
 
-    def __init__(self) -> None:
+    Inputs named in `logarithms` are given as `log_<name>`, wherever they are read.
+    """
+
+    def __init__(self, logarithms: frozenset[str] = frozenset()) -> None:
+        self.logarithms = logarithms
         self._table: dict[tuple[Any, ...], n.Node] = {}
 
     @property

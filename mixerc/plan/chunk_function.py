@@ -21,7 +21,7 @@ from mixerc.plan.lower import lower, lower_product
 
 def chunk_function(linear: Linear, chunk: int, logarithms: frozenset[str]) -> n.ChunkFunction:
     """The chunk function; decays named in `logarithms` are given as `log_<name>`."""
-    b = Builder()
+    b = Builder(logarithms)
     states = {state.name: _ChunkState(b, state, chunk, logarithms) for state in linear.states}
     reads = {readout.name: states[readout.state].read(readout) for readout in linear.readouts}
     output = _substitute(b, linear.output, reads)

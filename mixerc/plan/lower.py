@@ -39,7 +39,10 @@ def lower(b: Builder, expr: e.Expr) -> n.Node:
         case e.Size(name=name):
             return b.size(name)
         case e.Read(name=name, sort=sort):
-            return b.load(name, ((n.ROW,) if sort.times else ()) + sort.axes)
+            axes = ((n.ROW,) if sort.times else ()) + sort.axes
+            if name in b.logarithms:
+                return b("exp", b.load(f"log_{name}", axes))
+            return b.load(name, axes)
         case e.Apply(primitive=primitive, operands=operands):
             return b(primitive, *(lower(b, operand) for operand in operands))
         case e.Contract(left=left, right=right, left_axis=axis, right_axis=other):
