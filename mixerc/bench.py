@@ -159,17 +159,17 @@ def loop_inputs(
 
 
 def token_loop(q: Tensor, k: Tensor, v: Tensor, decays: tuple[Tensor, ...]) -> Tensor:
-    """S = decay · S + k vᵀ, o = q S, as one would write it by hand."""
-    queries, keys, values = (x.unbind(1) for x in (q, k, v))
+    """S = decay · S + k vᵀ, o = q S: shapes made outside the loop, as few calls as there can be."""
+    queries, keys, values = q[..., None, :].unbind(1), k[..., None].unbind(1), v[..., None, :]
     kept = [decay.unbind(1) for decay in decays]
     state = q.new_zeros(*q.shape[:1], *q.shape[2:], v.shape[-1])
     outputs = []
-    for t, (query, key, value) in enumerate(zip(queries, keys, values, strict=True)):
+    for t, (query, key, value) in enumerate(zip(queries, keys, values.unbind(1), strict=True)):
         for decay in kept:
             state = state * decay[t]
-        state = state + key[..., None] * value[..., None, :]
-        outputs.append((query[..., None, :] @ state).squeeze(-2))
-    return torch.stack(outputs, 1)
+        state = torch.addcmul(state, key, value)
+        outputs.append(query @ state)
+    return torch.stack(outputs, 1).squeeze(-2)
 
 
 def interleaved(

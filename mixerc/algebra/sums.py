@@ -83,6 +83,11 @@ class _Sum:
         total = self._total(number(1), self._mixed_axes(), weights=True)
         return _replace_read(normalize, "sum", total)
 
+    def _on_value(self) -> bool:
+        """Whether the decay, taken whole, lies along the value's axes alone: not in the weights."""
+        axes = set() if self.branch.decay is None else set(self.branch.decay.sort.axes)
+        return bool(axes) and axes <= set(self.branch.value.sort.axes)
+
     def _mixed_axes(self) -> tuple[Axis, ...]:
         """Value axes of the sum of the weights: those of a decay that keys have a part in too."""
         axes = set() if self.branch.decay is None else set(self.branch.decay.sort.axes)
@@ -100,7 +105,7 @@ class _Sum:
     def _read(
         self, pair: Pair, value: Expr, value_axes: tuple[Axis, ...], *, weights: bool
     ) -> Expr:
-        decays = self._decays_of(pair, value_axes)
+        decays = [] if weights and self._on_value() else self._decays_of(pair, value_axes)
         state = self._state(pair, value, value_axes, tuple(decays), weights=weights)
         if state not in self.states:
             self.states.append(state)

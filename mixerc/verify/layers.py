@@ -11,6 +11,8 @@ from mixerc.ir.expr import Number
 from mixerc.ir.mixer import Input, Mixer
 from mixerc.ir.sorts import Kind
 from mixerc.reference.layer import run_layer
+from mixerc.reference.named import head_dims
+from mixerc.reference.sizes import dim_length, resolve
 from mixerc.verify.modes import FAST
 from mixerc.verify.outcome import CANCELLED, gradients, weights
 from mixerc.verify.result import Result, distance, judged, rms
@@ -147,16 +149,13 @@ def _x(tokens: int, seed: int) -> Tensor:
 def _inputs(mixer: Mixer, tokens: int, seed: int) -> dict[str, Tensor]:
     """What the input lines of a spec want, within (0, 1)."""
     generator = Generator().manual_seed(seed + 1)
-    sizes = {"d_model": D_MODEL, **_sizes(mixer)}
+    given = {"d_model": D_MODEL, "heads": _heads(mixer), **_sizes(mixer)}
+    sizes = resolve(mixer.sizes, given)
     found = {}
     for line in mixer.lines:
         if isinstance(line, Input):
-            axes = [sizes[axis] for axis in line.sort.axes]
-            unit = torch.rand(BATCH, tokens, *axes, generator=generator, dtype=torch.float64)
+            dims = (*head_dims(line.sort.heads), *line.sort.axes)
+            own = [dim_length(sizes, dim) for dim in dims]
+            unit = torch.rand(BATCH, tokens, *own, generator=generator, dtype=torch.float64)
             found[line.name] = unit > 0.5 if line.sort.kind is Kind.BOOL else unit
     return found
-
-
-def has_layer(subject: Subject) -> bool:
-    """Whether the spec writes a layer."""
-    return subject.mixer.y is not None

@@ -3,10 +3,9 @@
 from random import Random
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import Phase, assume, given, settings
 from hypothesis import strategies as st
 
-from mixerc.ir.mixer import Input
 from mixerc.verify.carry import carry_law, packed_law
 from mixerc.verify.cases import random_case
 from mixerc.verify.causality import causality_law, rows_law
@@ -17,6 +16,8 @@ from mixerc.verify.modes import FAST, chunk_law, logarithm_law, reference_law, s
 from tests.laws.specs import blends, clauses, recurrences
 from tests.laws.subjects import check, subject_of_text
 
+# Shrinking a spec takes minutes; the failing text is printed as it was drawn.
+PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
 seeds = st.integers(0, 2**20)
 FORMS = {"recurrence": (recurrences, 10), "clauses": (clauses, 10), "blend": (blends, 5)}
 every_form = pytest.mark.parametrize("form", FORMS)
@@ -27,7 +28,9 @@ def over(form: str, share: float = 1.0):
     texts, count = FORMS[form]
 
     def decorate(law):
-        return settings(max_examples=max(int(share * count), 2))(given(texts(), seeds)(law))
+        return settings(max_examples=max(int(share * count), 2), phases=PHASES)(
+            given(texts(), seeds)(law)
+        )
 
     return decorate
 
@@ -77,8 +80,7 @@ def test_layers(form: str) -> None:
     @over(form, 0.5)
     def law(text: str, seed: int) -> None:
         subject = subject_of_text(text)
-        inputs = any(isinstance(line, Input) for line in subject.mixer.lines)
-        assume(subject.mixer.y is not None and not inputs)
+        assume(subject.mixer.y is not None)
         check(whole_law(subject, 1 + seed % 11, seed))
         check(parts_law(subject, 9, (1, 5), seed))
         check(packed_layer_law(subject, (0, 3, 3, 8), seed))

@@ -1,0 +1,122 @@
+"""Where others break: lengths at the edges of chunks, decays at theirs, long runs, fp16."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from mixerc.verify.cases import Case, draw
+from mixerc.verify.causality import finite_law
+from mixerc.verify.modes import FAST, reference_law, states_law
+from mixerc.verify.outcome import by_recurrence, differences, in_mode, outcome
+from mixerc.verify.subject import Subject, told_sizes
+from tests.laws.subjects import LINEAR, check, every_linear, subject
+
+DECAYING = ("gla", "hgrn2", "mamba2", "rwkv5", "rwkv6", "mlstm")
+EXTREMES = (0.0, 1e-30, 1 - 1e-7, 1.0, -0.5, -1.0)
+
+
+def case(of: Subject, tokens: int, **options) -> Case:
+    """Sizes that are told apart, groups of two heads."""
+    axes = {name: size for name, size in zip(told_sizes(of.mixer), (3, 5, 2, 4), strict=False)}
+    if "G" in axes:
+        axes["G"] = 2
+    return Case(tokens=tokens, heads=2, axes=axes, **options)
+
+
+@every_linear
+@pytest.mark.parametrize("tokens", [0, 1, 5])
+def test_short(name: str, tokens: int) -> None:
+    check(reference_law(subject(name), case(subject(name), tokens)))
+    check(states_law(subject(name), case(subject(name), tokens)))
+
+
+@every_linear
+@pytest.mark.parametrize("tokens", [63, 64, 65, 1000])
+def test_edges_of_chunks(name: str, tokens: int) -> None:
+    check(states_law(subject(name), case(subject(name), tokens, batch=1)))
+
+
+@pytest.mark.parametrize("name", DECAYING)
+@pytest.mark.parametrize("decay", EXTREMES)
+def test_every_decay_is_extreme(name: str, decay: float) -> None:
+    """All decays at once have the value, in two tokens of three."""
+    of = subject(name)
+    if decay < 0 and name == "mlstm":
+        pytest.skip("a negative decay under a normaliser is no mixer")
+    inputs = draw(of, case(of, 70, mild=True))
+    for gate in of.decays:
+        x = inputs[gate]
+        inputs[gate] = torch.where(torch.arange(x.numel()).view(x.shape) % 3 > 0, decay, x)
+    finals = tuple(state.name for state in of.linear.states)
+    want = outcome(by_recurrence(of), inputs, finals=finals)
+    for mode in FAST:
+        got = outcome(in_mode(of, mode), inputs, finals=finals)
+        assert max(differences(got, want).values()) < 1e-10
+
+
+@pytest.mark.parametrize("name", DECAYING)
+def test_a_reset_forgets_everything(name: str) -> None:
+    """Behind a decay of 0 the past may be anything, NaN alone excepted."""
+    of = subject(name)
+    if name == "rwkv5":
+        pytest.skip("its decay does not change from token to token")
+    inputs = draw(of, case(of, 40, mild=True))
+    others = draw(of, case(of, 40, mild=True, seed=9))
+    cut = 17
+    for gate in of.decays:
+        inputs[gate][:, cut] = 0
+    changed = {
+        n: torch.cat((others[n][:, :cut] * 1e3, x[:, cut:]), 1) if n in of.streams else x
+        for n, x in inputs.items()
+    }
+    for mode in FAST:
+        o, _ = in_mode(of, mode)(inputs, None)
+        other, _ = in_mode(of, mode)(changed, None)
+        start = cut + 1 if name == "rwkv6" else cut
+        torch.testing.assert_close(o[:, start:], other[:, start:], rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["gla", "mamba2", "linear_attention", "retnet"])
+def test_a_hundred_thousand_tokens(name: str) -> None:
+    """In parallel mode; its last tokens also from the state before them, in recurrent mode."""
+    of = subject(name)
+    tokens, last = 100_000, 200
+    inputs = draw(of, replace(case(of, tokens, batch=1), mild=True))
+    single = {n: x.float() for n, x in inputs.items()}
+    o, after = in_mode(of, "parallel")(single, None)
+    assert bool(o.isfinite().all())
+    part = {n: x[:, :-last] if n in of.streams else x for n, x in inputs.items()}
+    rest = {n: x[:, -last:] if n in of.streams else x for n, x in inputs.items()}
+    _, state = in_mode(of, "parallel")(part, None)
+    exact, finals = in_mode(of, "recurrent")(rest, state)
+    torch.testing.assert_close(o[:, -last:].double(), exact, rtol=1e-3, atol=1e-3)
+    for key, value in finals.items():
+        error = (after[key].double() - value).norm() / value.norm()
+        assert error < 1e-4, key
+
+
+@every_linear
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_narrow_inputs_stay_finite(name: str, dtype: torch.dtype) -> None:
+    for seed in range(3):
+        check(finite_law(subject(name), case(subject(name), 150, seed=seed), dtype))
+
+
+def test_strong_decays_over_a_whole_chunk() -> None:
+    """The divided form (q·G)(k/G) would overflow float32 at e^-4 a step and 64 tokens."""
+    of = subject("gla")
+    inputs = draw(of, case(of, 128))
+    inputs["a"] = torch.full_like(inputs["a"], math.exp(-4))
+    narrow = {n: x.float() for n, x in inputs.items()}
+    want = outcome(by_recurrence(of), inputs)
+    got = outcome(in_mode(of, "parallel"), narrow)
+    for name, gradient in want.gradients.items():
+        error = (got.gradients[name].double() - gradient).norm() / gradient.norm()
+        assert error < 1e-5, name
+
+
+def test_every_spec_with_a_fast_form_is_on_trial() -> None:
+    assert set(DECAYING) <= set(LINEAR)
+    assert all(subject(name).fast for name in LINEAR)

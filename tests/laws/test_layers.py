@@ -1,0 +1,43 @@
+"""Layers against the reference layer: whole, in parts, token by token, packed."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mixerc.verify.layers import packed_layer_law, parts_law, whole_law
+from tests.laws.subjects import check, every_linear, subject
+
+few = settings(max_examples=4)
+seeds = st.integers(0, 2**16)
+
+
+@every_linear
+def test_whole(name: str) -> None:
+    @few
+    @given(tokens=st.integers(1, 24), seed=seeds)
+    def law(tokens: int, seed: int) -> None:
+        check(whole_law(subject(name), tokens, seed))
+
+    law()
+
+
+@every_linear
+def test_parts(name: str) -> None:
+    @few
+    @given(parts=st.lists(st.integers(1, 6), min_size=2, max_size=5), seed=seeds)
+    def law(parts: list[int], seed: int) -> None:
+        cuts = tuple(sum(parts[:i]) for i in range(1, len(parts)))
+        check(parts_law(subject(name), sum(parts), cuts, seed))
+
+    law()
+
+
+@every_linear
+def test_packed(name: str) -> None:
+    @few
+    @given(own=st.lists(st.integers(0, 9), min_size=1, max_size=5), seed=seeds)
+    def law(own: list[int], seed: int) -> None:
+        bounds = tuple(sum(own[:i]) for i in range(len(own) + 1))
+        if bounds[-1]:
+            check(packed_layer_law(subject(name), bounds, seed))
+
+    law()
