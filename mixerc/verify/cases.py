@@ -57,7 +57,7 @@ def wide_case(subject: Subject, random: Random, *, tokens: int) -> Case:
     """A case with enough numbers in every tensor for a root mean square to mean something."""
     small = random_case(subject, random, tokens=tokens)
     groups = _group_names(subject)
-    axes = {n: s if n in groups else random.randint(12, 20) for n, s in small.axes.items()}
+    axes = {n: s if n in groups else random.randint(6, 10) for n, s in small.axes.items()}
     heads = fixed_heads(subject.mixer) or 4 * small.heads
     return replace(small, axes=axes, heads=heads)
 

@@ -23,7 +23,7 @@ from mixerc.verify.subject import Subject
 
 NARROW = (torch.float32, torch.bfloat16, torch.float16)
 PLAIN = "plain"
-DRAWS = 5
+DRAWS = 9
 FACTOR = 2.0
 FLOOR = 1.0
 """In units in the last place of the dtype."""
