@@ -18,7 +18,7 @@ help:  ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
 
 demo: .venv/.installed  ## train a small language model on text, with a compiled mixer
-	$(BIN)/python examples/train_text.py
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python examples/train_text.py
 
 test: check unit parity  ## everything that must hold: lint, types, imports, tests, parity
 
