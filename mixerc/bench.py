@@ -58,26 +58,33 @@ def bench(
     heads: int = 4,
     size: int = 64,
     repeats: int = 5,
-    progress: Progress = lambda text: None,
+    progress: Progress | None = None,
 ) -> BenchReport:
     """Times the spec's core in fp32; raises ValueError where it has no fast form."""
-    mixer = front(read_source(spec))
-    linear = None if isinstance(mixer, Stack) else classify(mixer).linear
-    if isinstance(mixer, Stack) or linear is None:
-        raise ValueError(f"{mixer.name} has no fast form to time")
+    told = progress or (lambda text: None)
+    mixer, linear = _timed(spec)
     setting = Setting(tokens=tokens, heads=heads, size=size, repeats=repeats)
     core = compile_spec(spec)
     torch.manual_seed(0)
     inputs = core_inputs(mixer, linear, setting)
     forward = forward_runs(core, linear, inputs, setting)
-    medians = interleaved(forward, repeats, lambda i: progress(f"forward, round {i}"))
+    medians = interleaved(forward, repeats, lambda i: told(f"forward, round {i}"))
     backward = backward_runs(core, linear, inputs, setting)
-    both = interleaved(backward, max(2, repeats // 2), lambda i: progress(f"backward, round {i}"))
+    both = interleaved(backward, repeats, lambda i: told(f"backward, round {i}"))
     medians |= {f"{name} with backward": value for name, value in both.items()}
-    progress("decode")
+    told("decode")
     medians["decode"] = decode(core, mixer, inputs)
-    medians |= growth(core, mixer, linear, setting, progress)
+    medians |= growth(core, mixer, linear, setting, told)
     return BenchReport(text=_table(mixer, linear, setting, medians), medians=medians)
+
+
+def _timed(spec: str | Path) -> tuple[Mixer, Linear]:
+    """The mixer and its linear form."""
+    mixer = front(read_source(spec))
+    linear = None if isinstance(mixer, Stack) else classify(mixer).linear
+    if isinstance(mixer, Stack) or linear is None:
+        raise ValueError(f"{mixer.name} has no fast form to time")
+    return mixer, linear
 
 
 def core_inputs(mixer: Mixer, linear: Linear, setting: Setting) -> dict[str, Tensor]:

@@ -54,6 +54,13 @@ def test_the_specs_with_a_fast_form_are_the_ones_listed() -> None:
     assert f"all {len(checked)} shipped specs" in README.read_text(encoding="utf-8")
 
 
+def test_the_table_of_classes_names_every_spec_once() -> None:
+    section = README.read_text(encoding="utf-8").split("| class | fast form | specs |")[1]
+    rows = section.split("\n\n")[0].splitlines()[2:]
+    named = [name for row in rows for name in row.split("|")[3].strip().split(", ")]
+    assert sorted(named) == sorted(path.stem for path in (ROOT / "specs").glob("*.mix"))
+
+
 def rewrite() -> None:
     """Put the stages of today into the README."""
     text = README.read_text(encoding="utf-8")
