@@ -143,3 +143,12 @@ def per_head(x, heads, dim):
     if heads % x.shape[dim]:
         raise ValueError(f"{heads} heads cannot share {x.shape[dim]} groups")
     return x.repeat_interleave(heads // x.shape[dim], dim)
+
+
+def registered(name, arguments, function, shapes):
+    """An op of this file, made once a process."""
+    if not hasattr(getattr(torch.ops, OPS), name):
+        torch.library.define(f"{OPS}::{name}", f"({arguments}) -> Tensor[]")
+        torch.library.impl(f"{OPS}::{name}", "default", function)
+        torch.library.register_fake(f"{OPS}::{name}", shapes)
+    return getattr(getattr(torch.ops, OPS), name)

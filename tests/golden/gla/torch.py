@@ -427,6 +427,15 @@ class Mix(torch.autograd.Function):
         return unfolded(info, Mix.apply(settings, None, *rows))
 
 
+def registered(name, arguments, function, shapes):
+    """An op of this file, made once a process."""
+    if not hasattr(getattr(torch.ops, OPS), name):
+        torch.library.define(f"{OPS}::{name}", f"({arguments}) -> Tensor[]")
+        torch.library.impl(f"{OPS}::{name}", "default", function)
+        torch.library.register_fake(f"{OPS}::{name}", shapes)
+    return getattr(getattr(torch.ops, OPS), name)
+
+
 NAME = "gla"
 SIZES = ("K", "V")
 CHUNK = 4
@@ -811,15 +820,6 @@ def backward(streams, constants, states, cotangents, given, cu_seqlens):
 def backward_shapes(streams, constants, states, cotangents, given, cu_seqlens):
     """Tensors like those that `backward` gives."""
     return [torch.empty_like(x) for x in (*streams, *constants, *states)]
-
-
-def registered(name, arguments, function, shapes):
-    """An op of this file, made once a process."""
-    if not hasattr(getattr(torch.ops, OPS), name):
-        torch.library.define(f"{OPS}::{name}", f"({arguments}) -> Tensor[]")
-        torch.library.impl(f"{OPS}::{name}", "default", function)
-        torch.library.register_fake(f"{OPS}::{name}", shapes)
-    return getattr(getattr(torch.ops, OPS), name)
 
 
 LISTS = "Tensor[] streams, Tensor[] constants, Tensor[] states, "
