@@ -1,9 +1,10 @@
 """Inputs of a mixer's core, drawn from a seed: every range respected, decays at their extremes."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from random import Random
+from typing import TypeAlias
 
 import torch
 from torch import Generator, Tensor
@@ -23,6 +24,8 @@ EXTREMES = (0.0, 1.0, 1e-30, 1 - 1e-7)
 RARE = 0.05
 NARROW = 4
 GROUPS = (1, 2)
+
+Inputs: TypeAlias = dict[str, Tensor]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,16 +69,6 @@ def _group_names(subject: Subject) -> set[str]:
     """The sizes that count groups of heads."""
     mixer = subject.mixer
     return {source_of(mixer, name).sort.heads.group for name in mixer.core.inputs}
-
-
-def cases(subject: Subject, lengths: tuple[int, ...], seed: int = 0) -> Iterator[Case]:
-    """One case a length, from a seed."""
-    random = Random(seed)
-    for tokens in lengths:
-        yield random_case(subject, random, tokens=tokens, batch=random.randint(1, 3))
-
-
-Inputs = dict[str, Tensor]
 
 
 def draw(subject: Subject, case: Case) -> Inputs:

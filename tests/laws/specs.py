@@ -39,6 +39,7 @@ GATES = (
     part("where(start, 0, 1)", "input start bool"),
     part("f", "input f in [0, 1]"),
     part("ak", "ak[K] = (x | linear | sigmoid) ^ (1/4)", axis="K"),
+    part("a2 ^ 2", "a2 = x | linear | sigmoid"),
     part("(1 - zk)", "zk[K] = x | linear | sigmoid", axis="K"),
     part("exp(-exp(A) * dk)", "param A = normal", "dk[K] = x | linear | softplus", axis="K"),
     part("fk", "input fk[K] in (0, 1]", axis="K"),
@@ -76,7 +77,11 @@ READS = (
 )
 
 HEADERS = ("K, V, M", "K = 4, V = 2 * K, M = 3", "K = d_model / heads, V = d_model / heads, M = 5")
-KEYS = ("q[K], k[K] = x | linear", "grouped(G) q[K], k[K] = x | linear")
+KEYS = (
+    ("q[K], k[K] = x | linear", "v[V] = x | linear"),
+    ("grouped(G) q[K], k[K] = x | linear", "v[V] = x | linear"),
+    ("q[K] = x | linear", "grouped(G) k[K] = x | linear", "grouped(G) v[V] = x | linear"),
+)
 
 
 def spec(header: str, lines: tuple[str, ...], core: tuple[str, ...], whole: bool) -> str:
@@ -102,21 +107,34 @@ def needs(parts: tuple[Part, ...]) -> tuple[str, ...]:
 
 @st.composite
 def recurrences(draw: DrawFn) -> str:
-    """S[t] = decays * S[t-1] + writes, read before or after."""
+    """S[t] = decays * S[t-1] + writes, read before or after; perhaps a second state."""
     kept = draw(decays(("K", "V")))
     write, read = draw(st.sampled_from(WRITES)), draw(st.sampled_from(READS))
-    axes = draw(st.sampled_from(("K, V", "V, K")))
-    normalized = draw(st.booleans()) and not any(p.axis == "V" for p in kept)
+    beside, more, output = draw(st.sampled_from(_second_states(kept, read.text)))
     old = " * ".join((*(p.text for p in kept), "S[t-1]"))
-    core = [f"state S[{axes}]", f"S[t] = {old} + {write.text}"]
-    output = read.text
-    if normalized:
-        core = ["state S[" + axes + "]", "state n[K]", *core[1:]]
-        core.append(f"n[t] = {old.replace('S[', 'n[')} + k")
-        output = f"({read.text}) / max(abs(q @ n[t]), 1)"
-    core.append(f"o[V] = {output}")
-    lines = (draw(st.sampled_from(KEYS)), "v[V] = x | linear", *needs((*kept, write, read)))
+    states = [f"state S[{draw(st.sampled_from(('K, V', 'V, K')))}]", *beside]
+    core = [*states, f"S[t] = {old} + {write.text}", *more, *output]
+    lines = (*draw(st.sampled_from(KEYS)), *needs((*kept, write, read)))
     return spec(draw(st.sampled_from(HEADERS)), lines, tuple(core), draw(st.booleans()))
+
+
+Lines = tuple[str, ...]
+
+
+def _second_states(kept: tuple[Part, ...], read: str) -> tuple[tuple[Lines, Lines, Lines], ...]:
+    """Nothing beside S; a state with a decay of its own; a sum of keys; what stands before o."""
+    plain = (f"o[V] = {read}",)
+    own = ("R[t] = 0.5 * R[t-1] - k * v",)
+    found = [
+        ((), (), plain),
+        (("state R[K, V]",), own, (f"o[V] = {read} + q @ R[t-1]",)),
+        ((), (), (f"p[V] = {read}", "o[V] = p * sigmoid(p) - p")),
+    ]
+    if not any(p.axis == "V" for p in kept):
+        old = " * ".join((*(p.text for p in kept), "n[t-1]"))
+        divided = (f"o[V] = ({read}) / max(abs(q @ n[t]), 1)",)
+        found.append((("state n[K]",), (f"n[t] = {old} + k",), divided))
+    return tuple(found)
 
 
 @st.composite
@@ -126,7 +144,7 @@ def blends(draw: DrawFn) -> str:
     line = "z = x | linear | sigmoid" if gate == "z" else "zk[K] = x | linear | sigmoid"
     read = draw(st.sampled_from(READS))
     core = ("state S[K, V]", f"S[t] = lerp(S[t-1], k * v, {gate})", f"o[V] = {read.text}")
-    lines = (KEYS[0], "v[V] = x | linear", line, *read.lines)
+    lines = (*draw(st.sampled_from(KEYS)), line, *read.lines)
     return spec(draw(st.sampled_from(HEADERS)), lines, core, draw(st.booleans()))
 
 
@@ -154,7 +172,7 @@ def clauses(draw: DrawFn) -> str:
         f"state S[{axis}, {axis}', V]" if weight.axis else f"state S[{axis}, V]",
     ]
     more = ("b = x | linear",) if "b[s]" in value else ()
-    lines = (draw(st.sampled_from(KEYS)), "v[V] = x | linear", *lines, *more, *weight.lines)
+    lines = (*draw(st.sampled_from(KEYS)), *lines, *more, *weight.lines)
     text = tuple(line for line in core if line)
     header = draw(st.sampled_from(HEADERS))
     return spec(header, (*lines, *needs(kept)), text, draw(st.booleans()))

@@ -19,7 +19,7 @@ from tests.laws.subjects import check, subject_of_text
 # Shrinking a spec takes minutes; the failing text is printed as it was drawn.
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
 seeds = st.integers(0, 2**20)
-FORMS = {"recurrence": (recurrences, 10), "clauses": (clauses, 10), "blend": (blends, 5)}
+FORMS = {"recurrence": (recurrences, 16), "clauses": (clauses, 16), "blend": (blends, 6)}
 every_form = pytest.mark.parametrize("form", FORMS)
 
 

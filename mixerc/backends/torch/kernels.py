@@ -105,16 +105,16 @@ class KernelPrinter:
         self.names = names
         self.order = growing_last(kernel.body)
         self.added = _added(kernel)
+        self.single = _used_once(kernel)
         self.texts = {x: names.of(x) for x in (*kernel.inputs, *_carried(kernel))}
         self.printer = NodePrinter(
             names=self.texts,
             chunk=chunk,
             lead=3 if kernel.schedule == Schedule.CHUNK_MAP else 2,
             like=names.of(_like(kernel)),
-            in_place=in_place(self.order, kernel),
+            in_place=in_place(self.order, kernel, self.added | self.single),
             added=self.added,
         )
-        self.single = _used_once(kernel)
 
     def lines(self, indent: int) -> tuple[str, ...]:
         """One assignment a node; a node that one other needs stands inside that one's line."""
@@ -175,14 +175,14 @@ def _like(kernel: Kernel) -> n.Node:
     return tensors[0]
 
 
-def _used_once(kernel: Kernel) -> set[n.Node]:
+def _used_once(kernel: Kernel) -> frozenset[n.Node]:
     """Elementwise nodes with one use, by an elementwise node of the same axes."""
     uses: dict[n.Node, list[n.Node]] = {}
     for node in kernel.body:
         for arg in node.args:
             uses.setdefault(arg, []).append(node)
     last = {after for _, after in kernel.carries}
-    return {
+    return frozenset(
         node
         for node in kernel.body
         if isinstance(node, n.Map)
@@ -193,7 +193,7 @@ def _used_once(kernel: Kernel) -> set[n.Node]:
         and isinstance(uses[node][0], n.Map)
         and uses[node][0].axes == node.axes
         and added_rows(uses[node][0]) is None
-    }
+    )
 
 
 def _pads(kernel: Kernel) -> bool:

@@ -43,9 +43,11 @@ def added_rows(node: n.Node) -> tuple[n.Node, n.Place] | None:
             return None
 
 
-def in_place(order: tuple[n.Node, ...], kernel: Kernel) -> frozenset[n.Node]:
+def in_place(
+    order: tuple[n.Node, ...], kernel: Kernel, inside_others: frozenset[n.Node]
+) -> frozenset[n.Node]:
     """The nodes that may overwrite their first operand: a value of this kernel, fresh in memory,
-    that nothing needs later."""
+    that nothing needs later. What stands inside another node's line reads when that one runs."""
     place = {node: i for i, node in enumerate(order)}
     users: dict[n.Node, list[n.Node]] = {}
     for node in order:
@@ -53,12 +55,16 @@ def in_place(order: tuple[n.Node, ...], kernel: Kernel) -> frozenset[n.Node]:
             users.setdefault(arg, []).append(node)
     kept = {*kernel.stores, *(after for _, after in kernel.carries)}
 
+    def runs_at(node: n.Node) -> int:
+        """The place of the line that holds the node."""
+        return max(map(runs_at, users[node])) if node in inside_others else place[node]
+
     def last_use(node: n.Node) -> float:
         """The place of the last node that reads this one's memory."""
         if node in kept:
             return float("inf")
         uses = users.get(node, [])
-        seen = [last_use(user) if isinstance(user, VIEWS) else place[user] for user in uses]
+        seen = [last_use(user) if isinstance(user, VIEWS) else runs_at(user) for user in uses]
         return max(seen, default=-1)
 
     def reusable(node: n.Node) -> bool:
