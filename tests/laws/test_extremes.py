@@ -24,13 +24,14 @@ def case(of: Subject, tokens: int, **options) -> Case:
     return Case(tokens=tokens, heads=2, axes=axes, **options)
 
 
-@pytest.mark.parametrize("name", DECAYING)
-@pytest.mark.parametrize("decay", EXTREMES)
+# A negative decay under mlstm's normaliser is no mixer: its denominator may vanish.
+PAIRS = [(n, d) for n in DECAYING for d in EXTREMES if d >= 0 or n != "mlstm"]
+
+
+@pytest.mark.parametrize(("name", "decay"), PAIRS)
 def test_every_decay_is_extreme(name: str, decay: float) -> None:
     """All decays at once have the value, in two tokens of three."""
     of = subject(name)
-    if decay < 0 and name == "mlstm":
-        pytest.skip("a negative decay under a normaliser is no mixer")
     inputs = draw(of, case(of, 70, mild=True))
     for gate in of.decays:
         x = inputs[gate]
