@@ -33,6 +33,10 @@ LONGER = (1, 4, 16)
 """How many times the setting's tokens the longer sequences have: 4k, 16k and 64k by default."""
 
 
+WARMING = 2
+"""Rounds that are not counted: the allocator and the threads settle in them."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchReport:
     """What was measured, as text; `medians` are seconds by name."""
@@ -57,7 +61,7 @@ def bench(
     tokens: int = 4096,
     heads: int = 4,
     size: int = 64,
-    repeats: int = 5,
+    repeats: int = 9,
     progress: Progress | None = None,
 ) -> BenchReport:
     """Times the spec's core in fp32; raises ValueError where it has no fast form."""
@@ -182,14 +186,14 @@ def token_loop(q: Tensor, k: Tensor, v: Tensor, decays: tuple[Tensor, ...]) -> T
 def interleaved(
     runs: dict[str, Run], repeats: int, told: Callable[[int], None]
 ) -> dict[str, float]:
-    """The median of each run, all of them in turn; the first round warms up."""
+    """The median of each run, all of them in turn, after rounds that warm up."""
     times: dict[str, list[float]] = {name: [] for name in runs}
-    for i in range(repeats + 1):
+    for i in range(repeats + WARMING):
         told(i)
         for name, run in runs.items():
             start = time.perf_counter()
             run()
-            if i:
+            if i >= WARMING:
                 times[name].append(time.perf_counter() - start)
     return {name: statistics.median(found) for name, found in times.items()}
 

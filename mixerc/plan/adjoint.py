@@ -147,9 +147,11 @@ def _map(b: Builder, node: n.Map, g: n.Node) -> Iterable[tuple[n.Node, n.Node]]:
 
 
 def _reduced(b: Builder, g: n.Node, other: n.Node, axes: n.Axes) -> n.Node:
-    """g · other, summed over the axes that are not wanted."""
+    """g · other, summed over the axes that are not wanted; in the order of `axes` if it can be."""
     over = tuple(a for a in dict.fromkeys(g.axes + other.axes) if a not in axes)
-    return b.contract(g, other, over)
+    made = b.contract(g, other, over)
+    turned = b.contract(other, g, over)
+    return turned if turned.axes == axes != made.axes else made
 
 
 def _part(b: Builder, node: n.Concat, g: n.Node, index: int) -> n.Node:

@@ -48,6 +48,8 @@ class Program:
 
 
 SCALARS = (n.Number, n.Size)
+SPREADING = (n.Place, n.Unpick, n.Spread, n.Rename)
+"""Nodes that cost memory and no arithmetic: they are made where they are read."""
 
 
 def is_scalar(node: n.Node) -> bool:
@@ -95,11 +97,26 @@ class _Cut:
 
     def kernels(self, reverse: bool) -> tuple[Kernel, ...]:
         before = self.needed - self.reached
+        before -= self._spreading(before)
         after = self.needed - before - self.scanned - set(self.carries)
         scan = self._kernel(self._scan_schedule(), self.scanned, after, reverse)
         first = self._kernel(Schedule.CHUNK_MAP, before, after | self.scanned, reverse=False)
         last = self._kernel(Schedule.CHUNK_MAP, after, set(), reverse=False)
         return tuple(k for k in (first, scan, last) if k.body or k.carries)
+
+    def _spreading(self, before: set[n.Node]) -> set[n.Node]:
+        """What only writes smaller values out for the kernel after the scan: done there."""
+        readers: dict[n.Node, set[n.Node]] = {}
+        for node in self.function.nodes:
+            for arg in node.args if node in self.needed else ():
+                readers.setdefault(arg, set()).add(node)
+        kept = self.roots | self.nexts | self.scanned
+        found: set[n.Node] = set()
+        for node in reversed(self.function.nodes):
+            late = readers.get(node, set()) <= (self.reached - self.scanned) | found
+            if isinstance(node, SPREADING) and node in before - kept and late:
+                found.add(node)
+        return found
 
     def _scan_schedule(self) -> Schedule:
         return Schedule.TOKEN_SCAN if self.function.chunk == 1 else Schedule.CHUNK_SCAN

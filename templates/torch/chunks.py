@@ -8,7 +8,8 @@ import itertools
 
 import torch
 
-SEGMENT = 1024
+ROWS = 4096
+"""Tokens of all sequences and heads that are worked on together: their tiles stay in caches."""
 
 
 def halves(x, width, side, dim):
@@ -26,45 +27,62 @@ def place(x, width, side, dim):
 def unpick(x, side, dim):
     """Totals of one side of each pair among zeros for the other side."""
     zero = torch.zeros_like(x)
-    return torch.stack((zero, x) if side else (x, zero), dim).flatten(dim - 1, dim)
+    return interleave(zero, x, dim) if side else interleave(x, zero, dim)
+
+
+def interleave(left, right, dim):
+    """Totals of the two sides of each pair, in their order."""
+    if left.shape != right.shape:
+        left, right = torch.broadcast_tensors(left, right)
+    return torch.stack((left, right), dim).flatten(dim - 1, dim)
+
+
+def matched(x, lead, dim):
+    """x with the dimensions before `dim` that it has together with another value."""
+    if x.shape[:dim] == lead:
+        return x
+    lead = torch.broadcast_shapes(x.shape[:dim], lead)
+    return x if x.shape[:dim] == lead else x.expand(*lead, *x.shape[dim:])
 
 
 def grow(x, factor, width, side, dim):
     """The rows, those on one side of each pair multiplied by the factor of the pair."""
-    lead = torch.broadcast_shapes(x.shape[:dim], factor.shape[:dim])
-    return scaled(x.expand(*lead, *x.shape[dim:]).clone(), factor, width, side, dim)
+    x = matched(x, factor.shape[:dim], dim)
+    made = x.new_empty(x.shape)
+    rows = halves(made, width, side, dim)
+    torch.mul(halves(x, width, side, dim), factor.unsqueeze(dim), out=rows)
+    halves(made, width, 1 - side, dim).copy_(halves(x, width, 1 - side, dim))
+    return made
 
 
 def grow_(x, factor, width, side, dim):
     """The same in the memory of x, where that is large enough."""
-    lead = torch.broadcast_shapes(x.shape[:dim], factor.shape[:dim])
-    if lead != x.shape[:dim]:
+    if matched(x, factor.shape[:dim], dim) is not x:
         return grow(x, factor, width, side, dim)
-    return scaled(x, factor, width, side, dim)
-
-
-def scaled(x, factor, width, side, dim):
-    """x, after the rows on one side of each pair were multiplied by the factor of the pair."""
-    x.unflatten(dim, (-1, 2, width)).select(dim - 1, side).mul_(factor.unsqueeze(dim))
+    halves(x, width, side, dim).mul_(factor.unsqueeze(dim))
     return x
 
 
 def add_rows(x, part, width, side, dim):
     """x with the blocks [.., pair, row, ..] added to the rows of one side of each pair."""
-    lead = torch.broadcast_shapes(x.shape[:dim], part.shape[: dim - 1])
-    return added(x.expand(*lead, *x.shape[dim:]).clone(), part, width, side, dim)
+    x = matched(x, part.shape[: dim - 1], dim)
+    return add_rows_(x.clone(memory_format=torch.contiguous_format), part, width, side, dim)
 
 
 def add_rows_(x, part, width, side, dim):
     """The same in the memory of x, where that is large enough."""
-    if torch.broadcast_shapes(x.shape[:dim], part.shape[: dim - 1]) != x.shape[:dim]:
+    if matched(x, part.shape[: dim - 1], dim) is not x:
         return add_rows(x, part, width, side, dim)
-    return added(x, part, width, side, dim)
+    halves(x, width, side, dim).add_(part)
+    return x
 
 
-def added(x, part, width, side, dim):
-    """x, after the blocks were added to the rows of one side of each pair."""
-    x.unflatten(dim, (-1, 2, width)).select(dim - 1, side).add_(part)
+def grow_add_(x, factor, part, width, side, dim):
+    """The rows grown and then added to, in the memory of x where that is large enough."""
+    if matched(matched(x, factor.shape[:dim], dim), part.shape[: dim - 1], dim) is not x:
+        return add_rows_(grow(x, factor, width, side, dim), part, width, side, dim)
+    rows = halves(x, width, side, dim)
+    torch.addcmul(part, rows, factor.unsqueeze(dim), out=rows)
     return x
 
 
@@ -78,7 +96,10 @@ def blocks(chunk, diagonal, *parts):
     if diagonal is not None:
         whole.diagonal(dim1=-2, dim2=-1).copy_(diagonal)
     for part in parts:
-        level(whole, part.shape[-1]).copy_(part)
+        width = part.shape[-1]
+        shape = (*whole.shape[:-2], chunk // (2 * width), width, width)
+        stride = (*whole.stride()[:-2], 2 * width * (chunk + 1), chunk, 1)
+        whole.as_strided(shape, stride, width * chunk).copy_(part)
     return whole
 
 
@@ -153,13 +174,17 @@ class Piece:
             out[:, self.rows[kept]] = flat[:, kept].to(out.dtype)
 
 
-def pieces(tokens, chunk, device, cu_seqlens=None):
+def pieces(streams, chunk, cu_seqlens=None):
     """The pieces of a batch of sequences of the same length, or of packed ones, in order."""
+    batch, tokens = streams[0].shape[:2]
+    device = streams[0].device
+    lanes = max(batch * max(x.shape[2] for x in streams), 1)
+    together = max(ROWS // (lanes * chunk), 1)
     if cu_seqlens is not None:
-        return packed_pieces(cu_seqlens.tolist(), chunk, device)
+        return packed_pieces(cu_seqlens.tolist(), chunk, together, device)
     found = []
-    for start in range(0, tokens, SEGMENT):
-        stop = min(start + SEGMENT, tokens)
+    for start in range(0, tokens, together * chunk):
+        stop = min(start + together * chunk, tokens)
         chunks = -(-(stop - start) // chunk)
         rows, valid = slice(start, stop), None
         if (stop - start) % chunk:
@@ -170,15 +195,15 @@ def pieces(tokens, chunk, device, cu_seqlens=None):
     return found
 
 
-def packed_pieces(bounds, chunk, device):
+def packed_pieces(bounds, chunk, together, device):
     """Chunks of several sequences in one row, none across a boundary."""
     spans = [
         (sequence, start, min(start + chunk, stop))
         for sequence, (first, stop) in enumerate(itertools.pairwise(bounds))
         for start in range(first, stop, chunk)
     ]
-    size = SEGMENT // chunk
-    return [packed_piece(spans[i : i + size], chunk, device) for i in range(0, len(spans), size)]
+    parts = (spans[i : i + together] for i in range(0, len(spans), together))
+    return [packed_piece(part, chunk, device) for part in parts]
 
 
 def packed_piece(spans, chunk, device):

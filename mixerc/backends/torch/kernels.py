@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
+from mixerc.backends.torch.fused import inside
 from mixerc.backends.torch.identifiers import identifier
 from mixerc.backends.torch.layout import laid_out
 from mixerc.backends.torch.nodes import NodePrinter
-from mixerc.backends.torch.order import added_rows, growing_last, in_place
+from mixerc.backends.torch.order import growing_last, memory
 from mixerc.plan import nodes as n
 from mixerc.plan.build import is_tile
 from mixerc.plan.distribute import Kernel, Schedule, is_scalar
@@ -104,16 +105,15 @@ class KernelPrinter:
         self.kernel = kernel
         self.names = names
         self.order = growing_last(kernel.body)
-        self.added = _added(kernel)
-        self.single = _used_once(kernel)
+        self.inside = inside(kernel)
         self.texts = {x: names.of(x) for x in (*kernel.inputs, *_carried(kernel))}
         self.printer = NodePrinter(
             names=self.texts,
             chunk=chunk,
             lead=3 if kernel.schedule == Schedule.CHUNK_MAP else 2,
             like=names.of(_like(kernel)),
-            in_place=in_place(self.order, kernel, self.added | self.single),
-            added=self.added,
+            memory=memory(self.order, kernel, self.inside),
+            inside=self.inside,
         )
 
     def lines(self, indent: int) -> tuple[str, ...]:
@@ -126,11 +126,8 @@ class KernelPrinter:
             if isinstance(node, n.Pick) and node not in self.kernel.stores:
                 self.texts[node] = self.printer.text(node)
                 continue
-            if node in self.added:
-                self.texts[node] = self.printer.held(node.args[0])
-                continue
             text = self.printer.text(node)
-            if node in self.single:
+            if node in self.inside:
                 self.texts[node] = text
                 continue
             name = self.names.of(node)
@@ -148,23 +145,6 @@ def _shape(node: n.Node) -> str:
     return f"[{', '.join(axis.removeprefix('#') for axis in node.axes)}]"
 
 
-def _added(kernel: Kernel) -> frozenset[n.Node]:
-    """Rows put in place for the sake of one sum alone: they are added where they belong."""
-    uses: dict[n.Node, list[n.Node]] = {}
-    for node in kernel.body:
-        for arg in node.args:
-            uses.setdefault(arg, []).append(node)
-    pairs = (added_rows(node) for node in kernel.body)
-    return frozenset(
-        pair[1]
-        for pair in pairs
-        if pair is not None
-        and pair[1] in kernel.body
-        and len(uses[pair[1]]) == 1
-        and pair[1] not in kernel.stores
-    )
-
-
 def _carried(kernel: Kernel) -> tuple[n.Node, ...]:
     return tuple(carry for carry, _ in kernel.carries)
 
@@ -173,27 +153,6 @@ def _like(kernel: Kernel) -> n.Node:
     """Any tensor of the kernel: they all have the dtype and device of accumulation."""
     tensors = [x for x in (*kernel.inputs, *_carried(kernel)) if not isinstance(x, n.HeadIndex)]
     return tensors[0]
-
-
-def _used_once(kernel: Kernel) -> frozenset[n.Node]:
-    """Elementwise nodes with one use, by an elementwise node of the same axes."""
-    uses: dict[n.Node, list[n.Node]] = {}
-    for node in kernel.body:
-        for arg in node.args:
-            uses.setdefault(arg, []).append(node)
-    last = {after for _, after in kernel.carries}
-    return frozenset(
-        node
-        for node in kernel.body
-        if isinstance(node, n.Map)
-        and added_rows(node) is None
-        and node not in kernel.stores
-        and node not in last
-        and len(uses.get(node, ())) == 1
-        and isinstance(uses[node][0], n.Map)
-        and uses[node][0].axes == node.axes
-        and added_rows(uses[node][0]) is None
-    )
 
 
 def _pads(kernel: Kernel) -> bool:

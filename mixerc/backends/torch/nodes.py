@@ -7,9 +7,11 @@ chunks in front of them broadcast.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mixerc.backends.torch.order import added_rows
+from mixerc.backends.torch.fused import added_product, added_rows, grown_rows, sides
+from mixerc.backends.torch.order import NOTHING_SHARED, Memory
 from mixerc.backends.torch.printer import NumberText, apply_text, number_text, within
 from mixerc.plan import nodes as n
+from mixerc.plan.build import block_axis
 from mixerc.plan.distribute import is_scalar
 
 _CONDITIONS = {"where": (0,), "not": (0,), "and": (0, 1), "or": (0, 1)}
@@ -20,21 +22,22 @@ _SIDES = {"left": 0, "right": 1}
 class NodePrinter:
     """Prints one node at a time; `names` are the variables that hold the others.
 
-    `lead` counts the dimensions in front, `like` names a tensor of the right dtype and device.
+    `lead` counts the dimensions in front, `like` names a tensor of the right dtype and device;
+    the nodes `inside` have no line of their own, but stand in the line of their one reader.
     """
 
     names: Mapping[n.Node, str]
     chunk: int
     lead: int
     like: str
-    in_place: frozenset[n.Node] = frozenset()
-    added: frozenset[n.Node] = frozenset()
+    memory: Memory = NOTHING_SHARED
+    inside: frozenset[n.Node] = frozenset()
 
     def text(self, node: n.Node) -> str:
         """The expression that computes a node."""
         match node:
-            case n.Map() if (pair := added_rows(node)) is not None and pair[1] in self.added:
-                return self._added(node, *pair)
+            case n.Map() if (fused := self._fused(node)) is not None:
+                return fused
             case n.Map(primitive=primitive, args=args):
                 text = apply_text(primitive, self._operands(node, args, primitive))
                 # A choice between two literals is one of integers.
@@ -93,15 +96,7 @@ class NodePrinter:
     def aligned(self, node: n.Node, axes: n.Axes) -> str:
         """The node with its axes in the places that `axes` give them."""
         text = self.held(node)
-        if is_scalar(node) or not axes:
-            return text
-        kept = tuple(axis for axis in axes if axis in node.axes)
-        if kept != node.axes:
-            text = f"{text}{_permuted(node.axes, kept)}"
-        if kept == axes:
-            return text
-        index = ", ".join(":" if axis in kept else "None" for axis in axes)
-        return f"{text}[..., {index}]"
+        return text if is_scalar(node) or not axes else _arranged(text, node.axes, axes)
 
     def _length(self, axis: str) -> str:
         """The length of an axis, as a number or the name of a size."""
@@ -135,20 +130,36 @@ class NodePrinter:
             return self._einsum(node, left, right)
         if self._length(node.over[0]) == "1":
             return self._outer(node, left, right)
+        if self._length(node.over[0]) == "2":
+            return self._two_outer(node)
         return self._matmul(node, batch, rows, columns)
 
     def _dot(self, node: n.Contract, left: n.Node, right: n.Node) -> str:
         """Nothing but sums of products row by row."""
-        axes = node.axes + node.over
-        dims = ", ".join(str(-1 - i) for i in range(len(node.over)))
+        axes = left.axes if self._in_order(node, left) else node.axes + node.over
         product = f"{self.aligned(left, axes)} * {self.aligned(right, axes)}"
-        return f"({product}).sum(({dims},))"
+        reduce = "squeeze" if all(self._length(a) == "1" for a in node.over) else "sum"
+        return f"({product}).{reduce}({_dims(axes, node.over)})"
+
+    def _in_order(self, node: n.Contract, arg: n.Node) -> bool:
+        """Whether the contraction only leaves out axes of the argument."""
+        return tuple(a for a in arg.axes if a not in node.over) == node.axes
 
     def _outer(self, node: n.Contract, left: n.Node, right: n.Node) -> str:
         """A sum over one row is a product."""
         axes = node.axes + node.over
         product = f"{self.aligned(left, axes)} * {self.aligned(right, axes)}"
         return f"({product}).squeeze(-1)"
+
+    def _two_outer(self, node: n.Contract) -> str:
+        """A sum over two rows: a library's product of so small matrices takes longer."""
+        products = []
+        for i in (0, 1):
+            for arg in node.args:
+                taken = f"{self.held(arg)}.select({_dim(arg.axes, node.over[0])}, {i})"
+                left = tuple(a for a in arg.axes if a not in node.over)
+                products.append(_arranged(taken, left, node.axes))
+        return f"torch.addcmul({products[0]} * {products[1]}, {products[2]}, {products[3]})"
 
     def _matmul(self, node: n.Contract, batch: n.Axes, rows: n.Axes, columns: n.Axes) -> str:
         """torch.matmul; a side without an axis of its own gets one of length 1 for the time."""
@@ -203,13 +214,36 @@ class NodePrinter:
         piece = f"{view}.narrow(-1, {start}, {lengths[node.index]})"
         return piece if own[node.index] else f"{piece}.squeeze(-1)"
 
+    def _fused(self, node: n.Map) -> str | None:
+        """One call for several nodes, where those before this one stand inside it."""
+        pair, both, product = added_rows(node), sides(node), added_product(node)
+        if pair is not None and pair[1] in self.inside:
+            return self._added(node, *pair)
+        if both is not None and self.inside.issuperset(both):
+            held = ", ".join(self.held(side.args[0]) for side in both)
+            return f"interleave({held}, {_dim(node.axes, block_axis(both[0].width))})"
+        if product is not None and product[1] in self.inside:
+            tiles = (product[0], *product[1].args)
+            minus = ", value=-1" if node.primitive == "sub" else ""
+            texts = ", ".join(self.aligned(tile, node.axes) for tile in tiles)
+            return f"torch.addcmul({texts}{minus})"
+        return None
+
     def _added(self, node: n.Node, other: n.Node, rows: n.Place) -> str:
-        """Blocks added to the rows of one side of each pair."""
-        add = "add_rows_" if node in self.in_place else "add_rows"
+        """Blocks added to the rows of one side of each pair, which may have to grow first."""
         where = f"{rows.width}, {_SIDES[rows.side]}, {_dim(rows.axes, n.ROW)}"
-        blocks = rows.args[0]
         wanted = (n.pair_axis(rows.width), n.row_axis(rows.width), *rows.axes[1:])
-        return f"{add}({self.held(other)}, {self.aligned(blocks, wanted)}, {where})"
+        blocks = self.aligned(rows.args[0], wanted)
+        grown = grown_rows(node)
+        if grown is not None and grown in self.inside & self.memory.in_place:
+            return f"grow_add_({self._growing(grown)}, {blocks}, {where})"
+        add = "add_rows_" if node in self.memory.in_place else "add_rows"
+        return f"{add}({self.held(other)}, {blocks}, {where})"
+
+    def _growing(self, node: n.Grow) -> str:
+        """The rows and the factor of each pair of blocks."""
+        rows, factor = node.args
+        return f"{self.held(rows)}, {self.aligned(factor, _with_pairs(rows.axes, node.width))}"
 
     def _tile(self, node: n.Node) -> str:
         arg = self.held(node.args[0]) if node.args else ""
@@ -217,7 +251,8 @@ class NodePrinter:
             case n.Pad(args=(rows,), fill=fill):
                 return f"pad({arg}, valid, {fill}, {_dim(rows.axes, n.ROW)})"
             case n.Halves(args=(rows,), width=width, side=side):
-                return f"halves({arg}, {width}, {_SIDES[side]}, {_dim(rows.axes, n.ROW)})"
+                copy = ".clone()" if node in self.memory.copied else ""
+                return f"halves({arg}, {width}, {_SIDES[side]}, {_dim(rows.axes, n.ROW)}){copy}"
             case n.Place(args=(parts,), width=width, side=side):
                 dim = _dim(parts.axes, n.row_axis(width))
                 return f"place({arg}, {width}, {_SIDES[side]}, {dim})"
@@ -227,16 +262,15 @@ class NodePrinter:
             case n.Unpick(width=width, side=side):
                 dim = _dim(node.args[0].axes, n.pair_axis(width))
                 return f"unpick({arg}, {_SIDES[side]}, {dim})"
-            case n.Grow(args=(rows, factor), width=width, side=side):
-                by = self.aligned(factor, _with_pairs(rows.axes, width))
-                dim = _dim(rows.axes, n.ROW)
-                grow = "grow_" if node in self.in_place else "grow"
-                return f"{grow}({arg}, {by}, {width}, {_SIDES[side]}, {dim})"
+            case n.Grow(args=(rows, _), width=width, side=side):
+                grow = "grow_" if node in self.memory.in_place else "grow"
+                where = f"{width}, {_SIDES[side]}, {_dim(rows.axes, n.ROW)}"
+                return f"{grow}({self._growing(node)}, {where})"
             case n.Blocks(args=args, diagonal=diagonal):
                 held = ["" if diagonal else "None, ", ", ".join(self.held(a) for a in args)]
                 return f"blocks({self.chunk}, {''.join(held)})"
             case n.Block(width=width):
-                return f"level({arg}, {width})"
+                return f"level({arg}, {width}).contiguous()"
             case n.Diagonal():
                 return f"{arg}.diagonal(dim1=-2, dim2=-1)"
             case n.Triangle(strict=strict):
@@ -247,6 +281,17 @@ class NodePrinter:
 
 def _with_pairs(axes: n.Axes, width: int) -> n.Axes:
     return tuple(n.pair_axis(width) if axis == n.ROW else axis for axis in axes)
+
+
+def _arranged(text: str, have: n.Axes, axes: n.Axes) -> str:
+    """A value with its axes in the places that `axes` give them."""
+    kept = tuple(axis for axis in axes if axis in have)
+    if kept != have:
+        text = f"{text}{_permuted(have, kept)}"
+    if kept == axes:
+        return text
+    index = ", ".join(":" if axis in kept else "None" for axis in axes)
+    return f"{text}[..., {index}]"
 
 
 def _dim(axes: n.Axes, axis: str) -> int:

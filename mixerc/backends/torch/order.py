@@ -4,6 +4,9 @@ Growing rows from one dyadic level to the next is two thirds of the memory traff
 Where nothing needs the smaller level any more, the rows are multiplied where they stand.
 """
 
+from dataclasses import dataclass
+
+from mixerc.backends.torch.fused import added_rows
 from mixerc.plan import nodes as n
 from mixerc.plan.distribute import Kernel
 
@@ -32,47 +35,68 @@ def _width(node: n.Node) -> int:
     return node.width if isinstance(node, n.Grow) else 0
 
 
-def added_rows(node: n.Node) -> tuple[n.Node, n.Place] | None:
-    """A sum with rows put in place, which need not be spread out to be added: (other, rows)."""
-    match node:
-        case n.Map(primitive="add", args=(other, n.Place() as rows)) if other.axes == rows.axes:
-            return other, rows
-        case n.Map(primitive="add", args=(n.Place() as rows, other)) if other.axes == rows.axes:
-            return other, rows
-        case _:
-            return None
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """Who writes where: nodes that overwrite their first operand, and the blocks of rows that
+    are copied out before that happens."""
+
+    in_place: frozenset[n.Node] = frozenset()
+    copied: frozenset[n.Node] = frozenset()
 
 
-def in_place(
-    order: tuple[n.Node, ...], kernel: Kernel, inside_others: frozenset[n.Node]
-) -> frozenset[n.Node]:
-    """The nodes that may overwrite their first operand: a value of this kernel, fresh in memory,
-    that nothing needs later. What stands inside another node's line reads when that one runs."""
-    place = {node: i for i, node in enumerate(order)}
-    users: dict[n.Node, list[n.Node]] = {}
+NOTHING_SHARED = Memory()
+
+
+def memory(order: tuple[n.Node, ...], kernel: Kernel, inside_others: frozenset[n.Node]) -> Memory:
+    """A value of this kernel, fresh in memory, that nothing needs later may be overwritten; if
+    only blocks of its rows are needed, these are copied, which is half of copying the value."""
+    uses = _Uses(order, kernel, inside_others)
+    in_place: set[n.Node] = set()
+    copied: set[n.Node] = set()
     for node in order:
-        for arg in node.args:
-            users.setdefault(arg, []).append(node)
-    kept = {*kernel.stores, *(after for _, after in kernel.carries)}
-
-    def runs_at(node: n.Node) -> int:
-        """The place of the line that holds the node."""
-        return max(map(runs_at, users[node])) if node in inside_others else place[node]
-
-    def last_use(node: n.Node) -> float:
-        """The place of the last node that reads this one's memory."""
-        if node in kept:
-            return float("inf")
-        uses = users.get(node, [])
-        seen = [last_use(user) if isinstance(user, VIEWS) else runs_at(user) for user in uses]
-        return max(seen, default=-1)
-
-    def reusable(node: n.Node) -> bool:
         first = _overwritten(node)
-        fresh = isinstance(first, FRESH) and first in place
-        return first is not None and fresh and last_use(first) <= place[node]
+        if not isinstance(first, FRESH) or first not in uses.place:
+            continue
+        when = uses.runs_at(node)
+        needed = [x for x in uses.readers(first) if x is not node and uses.last_read(x) > when]
+        blocks = {x for x in needed if isinstance(x, n.Halves) and uses.place[x] < when}
+        if first not in uses.kept and blocks.issuperset(needed):
+            in_place.add(node)
+            copied |= blocks
+    return Memory(in_place=frozenset(in_place), copied=frozenset(copied))
 
-    return frozenset(node for node in order if reusable(node))
+
+class _Uses:
+    """Where each value of a kernel is read, by the place of the line that reads it."""
+
+    def __init__(
+        self, order: tuple[n.Node, ...], kernel: Kernel, inside_others: frozenset[n.Node]
+    ) -> None:
+        self.place = {node: i for i, node in enumerate(order)}
+        self.kept = {*kernel.stores, *(after for _, after in kernel.carries)}
+        self._inside = inside_others
+        self._users: dict[n.Node, list[n.Node]] = {}
+        for node in order:
+            for arg in node.args:
+                self._users.setdefault(arg, []).append(node)
+
+    def readers(self, node: n.Node) -> list[n.Node]:
+        """The nodes that read this one."""
+        return self._users.get(node, [])
+
+    def runs_at(self, node: n.Node) -> int:
+        """The place of the line that holds the node: it may stand inside another's."""
+        if node in self._inside:
+            return max(map(self.runs_at, self._users[node]))
+        return self.place[node]
+
+    def last_read(self, node: n.Node) -> float:
+        """The place of the last line that reads the memory which the node reads or shows."""
+        if not isinstance(node, VIEWS):
+            return self.runs_at(node)
+        if node in self.kept:
+            return float("inf")
+        return max((self.last_read(user) for user in self.readers(node)), default=-1)
 
 
 def _overwritten(node: n.Node) -> n.Node | None:

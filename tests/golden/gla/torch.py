@@ -5,7 +5,7 @@ GIVEN = ()
 STREAMS = ("q", "k", "v", "a")
 PARAMS = ()
 DECAYS = ("a",)
-OPS = f"mixerc_15c55b000ba9_{zlib.crc32(__name__.encode()):08x}"
+OPS = f"mixerc_67259d0865b7_{zlib.crc32(__name__.encode()):08x}"
 
 
 def forward_1(a, q, k, v, K, valid):
@@ -15,10 +15,10 @@ def forward_1(a, q, k, v, K, valid):
     tokens_2 = pad(k, valid, 0, -2)  # [c, K]
     product_2 = product * tokens  # [c, K]
     left1 = halves(tokens_2, 1, 0, -2)  # [p1, r1, K]
-    dot = (product * tokens_2).sum((-1,))  # [c]
+    dot = (product * tokens_2).sum(-1)  # [c]
     product_3 = tokens[..., 0::2, :] * tokens[..., 1::2, :]  # [p1, K]
     right1 = halves(product_2, 1, 1, -2)  # [p1, r1, K]
-    dot_2 = (right1[..., :, :, None, :] * left1[..., :, None, :, :]).sum((-1,))  # [p1, r1, r1']
+    dot_2 = (right1[..., :, :, None, :] * left1[..., :, None, :, :]).sum(-1)  # [p1, r1, r1']
     product_4 = product_3[..., 0::2, :] * product_3[..., 1::2, :]  # [p2, K]
     summed = product_4.sum(-2)  # [K]
     prefix2 = grow_(product_2, tokens[..., 0::2, :], 1, 1, -2)  # [c, K]
@@ -38,7 +38,7 @@ def forward_2(chunks, summed, dot_5, S):
     """From chunk to chunk, first to last."""
     all_S = []
     for summed, dot_5 in along(chunks, summed, dot_5):
-        total = S * summed[..., :, None] + dot_5  # [K, V]
+        total = torch.addcmul(dot_5, S, summed[..., :, None])  # [K, V]
         all_S.append(S)
         S = total
     return (stacked(all_S),), (S,)
@@ -67,7 +67,7 @@ def recurrent_1(a, q, k, v, K, valid):
     product = q * (1 / math.sqrt(K))  # [c, K]
     tokens_2 = pad(k, valid, 0, -2)  # [c, K]
     product_2 = product * tokens  # [c, K]
-    dot = (product * tokens_2).sum((-1,))  # [c]
+    dot = (product * tokens_2).sum(-1)  # [c]
     summed = tokens.sum(-2)  # [K]
     dot_2 = (tokens_2.mT[..., :, None, :] * v.mT[..., None, :, :]).squeeze(-1)  # [K, V]
     scores = blocks(1, dot)  # [c, c']
@@ -80,7 +80,7 @@ def recurrent_2(chunks, product_2, summed, dot_2, S):
     all_dot_4 = []
     for product_2, summed, dot_2 in along(chunks, product_2, summed, dot_2):
         dot_4 = product_2 @ S  # [c, V]
-        total = S * summed[..., :, None] + dot_2  # [K, V]
+        total = torch.addcmul(dot_2, S, summed[..., :, None])  # [K, V]
         all_dot_4.append(dot_4)
         S = total
     return (stacked(all_dot_4),), (S,)
@@ -119,7 +119,7 @@ def states_2(chunks, summed, dot, S):
     """From chunk to chunk, first to last."""
     all_S = []
     for summed, dot in along(chunks, summed, dot):
-        total = S * summed[..., :, None] + dot  # [K, V]
+        total = torch.addcmul(dot, S, summed[..., :, None])  # [K, V]
         all_S.append(S)
         S = total
     return (stacked(all_S),), (S,)
@@ -144,17 +144,17 @@ def backward_1(a, S, q, k, v, d_o, K, valid):
     pick = tokens[..., 0::2, :]  # [p1, K]
     pick_2 = tokens[..., 1::2, :]  # [p1, K]
     left1 = halves(tokens_2, 1, 0, -2)  # [p1, r1, K]
-    dot_2 = (product * tokens_2).sum((-1,))  # [c]
+    dot_2 = (product * tokens_2).sum(-1)  # [c]
     dot_3 = d_o @ v.mT  # [c, c']
     right2 = halves(dot, 2, 1, -2)  # [p2, r2, K]
     product_3 = pick * pick_2  # [p1, K]
-    right1 = halves(product_2, 1, 1, -2)  # [p1, r1, K]
+    right1 = halves(product_2, 1, 1, -2).clone()  # [p1, r1, K]
     diagonal = dot_3.diagonal(dim1=-2, dim2=-1)  # [c]
-    level1 = level(dot_3, 1)  # [p1, r1, r1']
-    level2 = level(dot_3, 2)  # [p2, r2, r2']
+    level1 = level(dot_3, 1).contiguous()  # [p1, r1, r1']
+    level2 = level(dot_3, 2).contiguous()  # [p2, r2, r2']
     pick_3 = product_3[..., 0::2, :]  # [p2, K]
     pick_4 = product_3[..., 1::2, :]  # [p2, K]
-    dot_4 = (right1[..., :, :, None, :] * left1[..., :, None, :, :]).sum((-1,))  # [p1, r1, r1']
+    dot_4 = (right1[..., :, :, None, :] * left1[..., :, None, :, :]).sum(-1)  # [p1, r1, r1']
     product_4 = diagonal[..., :, None] * product  # [c, K]
     # [p1, r1, K]
     dot_5 = (
@@ -173,41 +173,38 @@ def backward_1(a, S, q, k, v, d_o, K, valid):
     product_5 = pick_3 * pick_4  # [p2, K]
     summed = product_5.sum(-2)  # [K]
     total = add_rows_(product_4, dot_6, 1, 0, -2)  # [c, K]
-    prefix2 = grow(product_2, pick, 1, 1, -2)  # [c, K]
+    prefix2 = grow_(product_2, pick, 1, 1, -2)  # [c, K]
     right2_2 = halves(prefix2, 2, 1, -2)  # [p2, r2, K]
-    dot_7 = level2.mT @ right2_2  # [p2, r2', K]
-    # [p2, K]
-    dot_8 = (
-        right2.movedim(
-            (-3, -1, -2),
-            (-3, -2, -1),
-        ) * right2_2.movedim((-3, -1, -2), (-3, -2, -1))
-    ).sum((-1,))
-    place_2 = place(dot_7, 2, 0, -2)  # [c, K]
+    # [p2, r2', K]
+    dot_7 = torch.addcmul(
+        level2.select(-2, 0)[..., :, :, None] * right2_2.select(-2, 0)[..., :, None, :],
+        level2.select(-2, 1)[..., :, :, None],
+        right2_2.select(-2, 1)[..., :, None, :],
+    )
+    dot_8 = (right2 * right2_2).sum(-2)  # [p2, K]
     suffix2 = grow(tokens_2, pick_2, 1, 0, -2)  # [c, K]
-    left2 = halves(suffix2, 2, 0, -2)  # [p2, r2, K]
+    left2 = halves(suffix2, 2, 0, -2).clone()  # [p2, r2, K]
     dot_9 = right2_2 @ left2.mT  # [p2, r2, r2']
-    dot_10 = level2 @ left2  # [p2, r2, K]
+    # [p2, r2, K]
+    dot_10 = torch.addcmul(
+        level2.select(-1, 0)[..., :, :, None] * left2.select(-2, 0)[..., :, None, :],
+        level2.select(-1, 1)[..., :, :, None],
+        left2.select(-2, 1)[..., :, None, :],
+    )
     scores = blocks(4, dot_2, dot_4, dot_9)  # [c, c']
     dot_11 = scores.mT @ d_o  # [c', V]
     prefix4 = grow_(prefix2, pick_3, 2, 1, -2)  # [c, K]
-    dot_12 = d_o.mT @ prefix4  # [V, K]
-    suffix4 = grow(suffix2, pick_4, 2, 0, -2)  # [c, K]
-    prefix4_2 = grow_(dot, pick_3, 2, 1, -2)  # [c, K]
-    total_2 = add_rows_(prefix4_2, dot_10, 2, 1, -2)  # [c, K]
+    dot_12 = prefix4.mT @ d_o  # [K, V]
+    suffix4 = grow_(suffix2, pick_4, 2, 0, -2)  # [c, K]
+    total_2 = grow_add_(dot, pick_3, dot_10, 2, 1, -2)  # [c, K]
     right1_2 = halves(total_2, 1, 1, -2)  # [p1, r1, K]
-    # [p1, K]
-    dot_13 = (
-        right1_2.movedim(
-            (-3, -1, -2),
-            (-3, -2, -1),
-        ) * right1.movedim((-3, -1, -2), (-3, -2, -1))
-    ).sum((-1,))
-    prefix2_2 = grow_(total_2, pick, 1, 1, -2)  # [c, K]
-    total_3 = add_rows_(prefix2_2, dot_5, 1, 1, -2)  # [c, K]
+    dot_13 = (right1_2 * right1).squeeze(-2)  # [p1, K]
+    total_3 = grow_add_(total_2, pick, dot_5, 1, 1, -2)  # [c, K]
     product_6 = total_3 * product  # [c, K]
     # [c, K]
-    product_7 = (diagonal[..., :, None] * tokens_2 + total_3 * tokens) * (1 / math.sqrt(K))
+    product_7 = (
+        torch.addcmul(diagonal[..., :, None] * tokens_2, total_3, tokens) * (1 / math.sqrt(K))
+    )
     return (
         pick,
         pick_2,
@@ -219,7 +216,7 @@ def backward_1(a, S, q, k, v, d_o, K, valid):
         summed,
         dot_12,
         dot_11,
-        place_2,
+        dot_7,
         total,
         dot_8,
         dot_13,
@@ -232,7 +229,7 @@ def backward_2(chunks, summed, dot_12, d_S):
     """From chunk to chunk, last to first."""
     all_d_S = []
     for summed, dot_12 in along(chunks, summed, dot_12, reverse=True):
-        total_4 = d_S * summed[..., :, None] + dot_12.mT  # [K, V]
+        total_4 = torch.addcmul(dot_12, d_S, summed[..., :, None])  # [K, V]
         all_d_S.append(d_S)
         d_S = total_4
     return (stacked(all_d_S, reverse=True),), (d_S,)
@@ -249,8 +246,8 @@ def backward_3(
     left2,
     v,
     d_S,
-    rename,
-    place_2,
+    dot_11,
+    dot_7,
     total,
     dot_8,
     dot_13,
@@ -261,31 +258,20 @@ def backward_3(
     """All chunks at once."""
     dot_14 = v @ d_S.mT  # [c, K]
     dot_15 = suffix4 @ d_S  # [c, V]
-    dot_16 = (d_S * S).sum((-1,))  # [K]
+    dot_16 = (d_S * S).sum(-1)  # [K]
     spread = dot_16[..., None, :].expand(-1, -1, -1, 1, -1)  # [p2, K]
-    total_5 = dot_15 + rename  # [c, V]
+    total_5 = dot_15 + dot_11  # [c, V]
     left2_2 = halves(dot_14, 2, 0, -2)  # [p2, r2, K]
-    # [p2, K]
-    dot_17 = (
-        left2_2.movedim((-3, -1, -2), (-3, -2, -1)) * left2.movedim((-3, -1, -2), (-3, -2, -1))
-    ).sum((-1,))
-    total_6 = spread * pick_3 + dot_17  # [p2, K]
-    total_7 = spread * pick_4 + dot_8  # [p2, K]
-    unpick_2 = unpick(total_6, 1, -2)  # [p1, K]
-    unpick_3 = unpick(total_7, 0, -2)  # [p1, K]
-    total_8 = unpick_2 + unpick_3  # [p1, K]
-    total_9 = total_8 * pick_2 + dot_13  # [p1, K]
-    unpick_4 = unpick(total_9, 0, -2)  # [c, K]
-    suffix4_2 = grow_(dot_14, pick_4, 2, 0, -2)  # [c, K]
-    total_10 = place_2 + suffix4_2  # [c, K]
+    dot_17 = (left2_2 * left2).sum(-2)  # [p2, K]
+    total_6 = torch.addcmul(dot_17, spread, pick_3)  # [p2, K]
+    total_7 = torch.addcmul(dot_8, spread, pick_4)  # [p2, K]
+    total_8 = interleave(total_7, total_6, -2)  # [p1, K]
+    total_9 = torch.addcmul(dot_13, total_8, pick_2)  # [p1, K]
+    total_10 = grow_add_(dot_14, pick_4, dot_7, 2, 0, -2)  # [c, K]
     left1_2 = halves(total_10, 1, 0, -2)  # [p1, r1, K]
-    # [p1, K]
-    dot_18 = (
-        left1_2.movedim((-3, -1, -2), (-3, -2, -1)) * left1.movedim((-3, -1, -2), (-3, -2, -1))
-    ).sum((-1,))
-    total_11 = dot_18 + total_8 * pick  # [p1, K]
-    unpick_5 = unpick(total_11, 1, -2)  # [c, K]
-    total_12 = unpick_5 + unpick_4 + product_6  # [c, K]
+    dot_18 = (left1_2 * left1).squeeze(-2)  # [p1, K]
+    total_11 = torch.addcmul(dot_18, total_8, pick)  # [p1, K]
+    total_12 = interleave(total_9, total_11, -2) + product_6  # [c, K]
     tokens_3 = pad(total_12, valid, 0, -2)  # [c, K]
     suffix2_2 = grow_(total_10, pick_2, 1, 0, -2)  # [c, K]
     total_13 = total + suffix2_2  # [c, K]
@@ -307,8 +293,8 @@ def backward_piece(piece, streams, constants, states, size, boundaries):
         left2,
         summed,
         dot_12,
-        rename,
-        place_2,
+        dot_11,
+        dot_7,
         total,
         dot_8,
         dot_13,
@@ -327,8 +313,8 @@ def backward_piece(piece, streams, constants, states, size, boundaries):
         left2,
         v,
         d_S,
-        rename,
-        place_2,
+        dot_11,
+        dot_7,
         total,
         dot_8,
         dot_13,

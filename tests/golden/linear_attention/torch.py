@@ -5,7 +5,7 @@ GIVEN = ()
 STREAMS = ("q", "k", "v")
 PARAMS = ()
 DECAYS = ()
-OPS = f"mixerc_53a3ab2d77f2_{zlib.crc32(__name__.encode()):08x}"
+OPS = f"mixerc_5092f1c5e508_{zlib.crc32(__name__.encode()):08x}"
 
 
 def forward_1(q, k, v, valid):
@@ -63,10 +63,10 @@ def recurrent_1(q, k, v, valid):
     tokens = pad(total_2, valid, 0, -2)  # [c, K]
     dot = (tokens.mT[..., :, None, :] * v.mT[..., None, :, :]).squeeze(-1)  # [K, V]
     dot_2 = (tokens.mT * spread[..., None, :]).squeeze(-1)  # [K]
-    dot_3 = (total[..., :, None, :] * tokens[..., None, :, :]).sum((-1,))  # [c, c']
+    dot_3 = (total[..., :, None, :] * tokens[..., None, :, :]).sum(-1)  # [c, c']
     triangle = dot_3.tril(0)  # [c, c']
     dot_4 = (triangle[..., :, None, :] * v.mT[..., None, :, :]).squeeze(-1)  # [c, V]
-    dot_5 = (triangle * spread[..., None, :]).sum((-1,))  # [c]
+    dot_5 = (triangle * spread[..., None, :]).squeeze(-1)  # [c]
     return (total, dot_4, dot_5, dot, dot_2)
 
 
@@ -76,7 +76,7 @@ def recurrent_2(chunks, total, dot, dot_2, S, sum):
     all_dot_7 = []
     for total, dot, dot_2 in along(chunks, total, dot, dot_2):
         dot_6 = total @ S  # [c, V]
-        dot_7 = (total * sum[..., None, :]).sum((-1,))  # [c]
+        dot_7 = (total * sum[..., None, :]).sum(-1)  # [c]
         total_3 = S + dot  # [K, V]
         total_4 = sum + dot_2  # [K]
         all_dot_6.append(dot_6)
@@ -152,18 +152,18 @@ def backward_1(S, sum, q, k, v, d_o, valid):
     product = d_o * ratio[..., :, None]  # [c, V]
     minus = -((dot_4 + dot) / total_3[..., :, None] / total_3[..., :, None])  # [c, V]
     dot_6 = product @ S.mT  # [c, K]
-    dot_7 = product.mT @ total  # [V, K]
+    dot_7 = total.mT @ product  # [K, V]
     dot_8 = product @ v.mT  # [c, c']
     dot_9 = triangle.mT @ product  # [c', V]
-    dot_10 = (d_o * minus).sum((-1,))  # [c]
+    dot_10 = (d_o * minus).sum(-1)  # [c]
     dot_11 = (dot_10[..., None, :] @ total).squeeze(-2)  # [K]
-    total_4 = dot_10[..., :, None] * spread[..., None, :] + dot_8  # [c, c']
+    total_4 = torch.addcmul(dot_8, dot_10[..., :, None], spread[..., None, :])  # [c, c']
     triangle_2 = total_4.tril(0)  # [c, c']
     dot_12 = triangle_2 @ tokens  # [c, K]
     dot_13 = triangle_2.mT @ total  # [c', K]
     # [c, K]
     product_2 = (
-        (dot_10[..., :, None] * sum[..., None, :] + dot_6 + dot_12)
+        (torch.addcmul(dot_6, dot_10[..., :, None], sum[..., None, :]) + dot_12)
         * torch.where(q > 0, 1, torch.exp(torch.clamp(q, max=0)))
     )
     return (tokens, spread, dot_11, dot_7, dot_9, dot_13, where_, product_2)
@@ -175,19 +175,20 @@ def backward_2(chunks, dot_11, dot_7, d_S, d_sum):
     all_d_sum = []
     for dot_11, dot_7 in along(chunks, dot_11, dot_7, reverse=True):
         total_5 = d_sum + dot_11  # [K]
-        total_6 = d_S + dot_7.mT  # [K, V]
+        total_6 = d_S + dot_7  # [K, V]
         all_d_S.append(d_S)
         all_d_sum.append(d_sum)
         d_S, d_sum = total_6, total_5
     return (stacked(all_d_S, reverse=True), stacked(all_d_sum, reverse=True)), (d_S, d_sum)
 
 
-def backward_3(tokens, v, spread, d_S, d_sum, rename, rename_2, where_, valid):
+def backward_3(tokens, v, spread, d_S, d_sum, dot_9, dot_13, where_, valid):
     """All chunks at once."""
     dot_14 = v @ d_S.mT  # [c, K]
     dot_15 = tokens @ d_S  # [c, V]
-    total_7 = dot_15 + rename  # [c, V]
-    total_8 = d_sum[..., None, :] * spread[..., :, None] + dot_14 + rename_2  # [c, K]
+    total_7 = dot_15 + dot_9  # [c, V]
+    # [c, K]
+    total_8 = torch.addcmul(dot_14, d_sum[..., None, :], spread[..., :, None]) + dot_13
     tokens_2 = pad(total_8, valid, 0, -2)  # [c, K]
     product_3 = tokens_2 * where_  # [c, K]
     return (total_7, product_3)
@@ -202,8 +203,8 @@ def backward_piece(piece, streams, constants, states, size, boundaries):
         spread,
         dot_11,
         dot_7,
-        rename,
-        rename_2,
+        dot_9,
+        dot_13,
         where_,
         product_2,
     ) = backward_1(S, sum, q, k, v, d_o, piece.valid)
@@ -214,8 +215,8 @@ def backward_piece(piece, streams, constants, states, size, boundaries):
         spread,
         d_S,
         d_sum,
-        rename,
-        rename_2,
+        dot_9,
+        dot_13,
         where_,
         piece.valid,
     )

@@ -5,7 +5,7 @@ GIVEN = ()
 STREAMS = ("q", "k", "v")
 PARAMS = ()
 DECAYS = ()
-OPS = f"mixerc_ed730a69bf32_{zlib.crc32(__name__.encode()):08x}"
+OPS = f"mixerc_c508de9f4a8b_{zlib.crc32(__name__.encode()):08x}"
 
 
 def forward_1(head_index, q, k, v, K, valid):
@@ -43,7 +43,7 @@ def forward_2(chunks, summed, dot_3, S):
     """From chunk to chunk, first to last."""
     all_S = []
     for summed, dot_3 in along(chunks, summed, dot_3):
-        total = S * summed[..., None, None] + dot_3  # [K, V]
+        total = torch.addcmul(dot_3, S, summed[..., None, None])  # [K, V]
         all_S.append(S)
         S = total
     return (stacked(all_S),), (S,)
@@ -75,7 +75,7 @@ def recurrent_1(head_index, q, k, v, K, valid):
     scores = blocks(1, spread)  # [c, c']
     product_2 = tokens * spread[..., :, None]  # [c, K]
     difference = 1 - 2 ** (-5 - head_index)  # []
-    dot = (product[..., :, None, :] * tokens[..., None, :, :]).sum((-1,))  # [c, c']
+    dot = (product[..., :, None, :] * tokens[..., None, :, :]).sum(-1)  # [c, c']
     dot_2 = (product_2.mT[..., :, None, :] * v.mT[..., None, :, :]).squeeze(-1)  # [K, V]
     spread_2 = difference[..., None].expand(-1, -1, -1, 1)  # [c]
     product_3 = dot * scores  # [c, c']
@@ -91,7 +91,7 @@ def recurrent_2(chunks, product_4, summed, dot_2, S):
     all_dot_4 = []
     for product_4, summed, dot_2 in along(chunks, product_4, summed, dot_2):
         dot_4 = product_4 @ S  # [c, V]
-        total = S * summed[..., None, None] + dot_2  # [K, V]
+        total = torch.addcmul(dot_2, S, summed[..., None, None])  # [K, V]
         all_dot_4.append(dot_4)
         S = total
     return (stacked(all_dot_4),), (S,)
@@ -142,7 +142,7 @@ def states_2(chunks, summed, dot, S):
     """From chunk to chunk, first to last."""
     all_S = []
     for summed, dot in along(chunks, summed, dot):
-        total = S * summed[..., None, None] + dot  # [K, V]
+        total = torch.addcmul(dot, S, summed[..., None, None])  # [K, V]
         all_S.append(S)
         S = total
     return (stacked(all_S),), (S,)
@@ -188,8 +188,8 @@ def backward_1(head_index, S, q, k, v, d_o, K, valid):
     dot_6 = product_7.mT @ product  # [c', K]
     prefix4 = grow_(prefix2, product_2[..., 0::2], 2, 1, -1)  # [c]
     product_8 = product * prefix4[..., :, None]  # [c, K]
-    dot_7 = d_o.mT @ product_8  # [V, K]
-    product_9 = (dot * prefix4[..., :, None] + dot_5) * (1 / math.sqrt(K))  # [c, K]
+    dot_7 = product_8.mT @ d_o  # [K, V]
+    product_9 = torch.addcmul(dot_5, dot, prefix4[..., :, None]) * (1 / math.sqrt(K))  # [c, K]
     suffix4 = grow_(suffix2, product_2[..., 1::2], 2, 0, -1)  # [c]
     product_10 = tokens * suffix4[..., :, None]  # [c, K]
     return (suffix4, summed, product_10, dot_7, dot_4, dot_6, product_9)
@@ -199,18 +199,18 @@ def backward_2(chunks, summed, dot_7, d_S):
     """From chunk to chunk, last to first."""
     all_d_S = []
     for summed, dot_7 in along(chunks, summed, dot_7, reverse=True):
-        total = d_S * summed[..., None, None] + dot_7.mT  # [K, V]
+        total = torch.addcmul(dot_7, d_S, summed[..., None, None])  # [K, V]
         all_d_S.append(d_S)
         d_S = total
     return (stacked(all_d_S, reverse=True),), (d_S,)
 
 
-def backward_3(suffix4, v, product_10, d_S, rename, rename_2, valid):
+def backward_3(suffix4, v, product_10, d_S, dot_4, dot_6, valid):
     """All chunks at once."""
     dot_8 = v @ d_S.mT  # [c, K]
     dot_9 = product_10 @ d_S  # [c, V]
-    total_2 = dot_9 + rename  # [c, V]
-    total_3 = dot_8 * suffix4[..., :, None] + rename_2  # [c, K]
+    total_2 = dot_9 + dot_4  # [c, V]
+    total_3 = torch.addcmul(dot_6, dot_8, suffix4[..., :, None])  # [c, K]
     tokens_3 = pad(total_3, valid, 0, -2)  # [c, K]
     return (total_2, tokens_3)
 
@@ -225,20 +225,12 @@ def backward_piece(piece, streams, constants, states, size, boundaries):
         summed,
         product_10,
         dot_7,
-        rename,
-        rename_2,
+        dot_4,
+        dot_6,
         product_9,
     ) = backward_1(head_index, S, q, k, v, d_o, size["K"], piece.valid)
     (d_S,), states = by_runs(backward_2, piece, states, (summed, dot_7,), reverse=True)
-    (total_2, tokens_3,) = backward_3(
-        suffix4,
-        v,
-        product_10,
-        d_S,
-        rename,
-        rename_2,
-        piece.valid,
-    )
+    (total_2, tokens_3,) = backward_3(suffix4, v, product_10, d_S, dot_4, dot_6, piece.valid)
     made = (product_9, tokens_3, total_2,)
     return made, states
 

@@ -5,7 +5,7 @@ GIVEN = ()
 STREAMS = ("r", "k", "v", "w")
 PARAMS = ("u",)
 DECAYS = ("w",)
-OPS = f"mixerc_ed39e21b3a83_{zlib.crc32(__name__.encode()):08x}"
+OPS = f"mixerc_82f60ed78da4_{zlib.crc32(__name__.encode()):08x}"
 
 
 def forward_1(w, r, k, v, u, valid):
@@ -15,10 +15,10 @@ def forward_1(w, r, k, v, u, valid):
     right1 = halves(r, 1, 1, -2)  # [p1, r1, K]
     product = u[..., None, :] * k  # [c, K]
     left1 = halves(tokens_2, 1, 0, -2)  # [p1, r1, K]
-    dot = (r * product).sum((-1,))  # [c]
+    dot = (r * product).sum(-1)  # [c]
     product_2 = tokens[..., 0::2, :] * tokens[..., 1::2, :]  # [p1, K]
     product_3 = v * dot[..., :, None]  # [c, V]
-    dot_2 = (right1[..., :, :, None, :] * left1[..., :, None, :, :]).sum((-1,))  # [p1, r1, r1']
+    dot_2 = (right1[..., :, :, None, :] * left1[..., :, None, :, :]).sum(-1)  # [p1, r1, r1']
     product_4 = product_2[..., 0::2, :] * product_2[..., 1::2, :]  # [p2, K]
     summed = product_4.sum(-2)  # [K]
     prefix2 = grow(r, tokens[..., 0::2, :], 1, 1, -2)  # [c, K]
@@ -38,7 +38,7 @@ def forward_2(chunks, summed, dot_5, S):
     """From chunk to chunk, first to last."""
     all_S = []
     for summed, dot_5 in along(chunks, summed, dot_5):
-        total = S * summed[..., :, None] + dot_5  # [K, V]
+        total = torch.addcmul(dot_5, S, summed[..., :, None])  # [K, V]
         all_S.append(S)
         S = total
     return (stacked(all_S),), (S,)
@@ -66,7 +66,7 @@ def recurrent_1(w, r, v, u, k, valid):
     tokens = pad(w, valid, 1, -2)  # [c, K]
     product = u[..., None, :] * k  # [c, K]
     tokens_2 = pad(k, valid, 0, -2)  # [c, K]
-    dot = (r * product).sum((-1,))  # [c]
+    dot = (r * product).sum(-1)  # [c]
     summed = tokens.sum(-2)  # [K]
     dot_2 = (tokens_2.mT[..., :, None, :] * v.mT[..., None, :, :]).squeeze(-1)  # [K, V]
     product_2 = v * dot[..., :, None]  # [c, V]
@@ -78,7 +78,7 @@ def recurrent_2(chunks, r, summed, dot_2, S):
     all_dot_3 = []
     for r, summed, dot_2 in along(chunks, r, summed, dot_2):
         dot_3 = r @ S  # [c, V]
-        total = S * summed[..., :, None] + dot_2  # [K, V]
+        total = torch.addcmul(dot_2, S, summed[..., :, None])  # [K, V]
         all_dot_3.append(dot_3)
         S = total
     return (stacked(all_dot_3),), (S,)
@@ -117,7 +117,7 @@ def states_2(chunks, summed, dot, S):
     """From chunk to chunk, first to last."""
     all_S = []
     for summed, dot in along(chunks, summed, dot):
-        total = S * summed[..., :, None] + dot  # [K, V]
+        total = torch.addcmul(dot, S, summed[..., :, None])  # [K, V]
         all_S.append(S)
         S = total
     return (stacked(all_S),), (S,)
@@ -138,25 +138,25 @@ def backward_1(w, S, r, k, v, u, d_o, valid):
     tokens_2 = pad(k, valid, 0, -2)  # [c, K]
     right1 = halves(r, 1, 1, -2)  # [p1, r1, K]
     product = u[..., None, :] * k  # [c, K]
-    dot = (d_o * v).sum((-1,))  # [c]
+    dot = (d_o * v).sum(-1)  # [c]
     dot_2 = d_o @ S.mT  # [c, K]
     pick = tokens[..., 0::2, :]  # [p1, K]
     pick_2 = tokens[..., 1::2, :]  # [p1, K]
     left1 = halves(tokens_2, 1, 0, -2)  # [p1, r1, K]
-    dot_3 = (r * product).sum((-1,))  # [c]
+    dot_3 = (r * product).sum(-1)  # [c]
     product_2 = dot[..., :, None] * product  # [c, K]
     product_3 = dot[..., :, None] * r  # [c, K]
     dot_4 = d_o @ v.mT  # [c, c']
     right2 = halves(dot_2, 2, 1, -2)  # [p2, r2, K]
     product_4 = pick * pick_2  # [p1, K]
     product_5 = d_o * dot_3[..., :, None]  # [c, V]
-    dot_5 = (product_3.mT * k.mT).sum((-1,))  # [K]
+    dot_5 = (product_3 * k).sum(-2)  # [K]
     product_6 = product_3 * u[..., None, :]  # [c, K]
-    level1 = level(dot_4, 1)  # [p1, r1, r1']
-    level2 = level(dot_4, 2)  # [p2, r2, r2']
+    level1 = level(dot_4, 1).contiguous()  # [p1, r1, r1']
+    level2 = level(dot_4, 2).contiguous()  # [p2, r2, r2']
     pick_3 = product_4[..., 0::2, :]  # [p2, K]
     pick_4 = product_4[..., 1::2, :]  # [p2, K]
-    dot_6 = (right1[..., :, :, None, :] * left1[..., :, None, :, :]).sum((-1,))  # [p1, r1, r1']
+    dot_6 = (right1[..., :, :, None, :] * left1[..., :, None, :, :]).sum(-1)  # [p1, r1, r1']
     # [p1, r1, K]
     dot_7 = (
         level1[..., :, :, None, :] * left1.movedim(
@@ -173,38 +173,33 @@ def backward_1(w, S, r, k, v, u, d_o, valid):
     ).squeeze(-1)
     product_7 = pick_3 * pick_4  # [p2, K]
     summed = product_7.sum(-2)  # [K]
-    place_2 = place(dot_8, 1, 0, -2)  # [c, K]
     total = add_rows_(product_2, dot_7, 1, 1, -2)  # [c, K]
     prefix2 = grow(r, pick, 1, 1, -2)  # [c, K]
     right2_2 = halves(prefix2, 2, 1, -2)  # [p2, r2, K]
-    dot_9 = level2.mT @ right2_2  # [p2, r2', K]
-    # [p2, K]
-    dot_10 = (
-        right2.movedim(
-            (-3, -1, -2),
-            (-3, -2, -1),
-        ) * right2_2.movedim((-3, -1, -2), (-3, -2, -1))
-    ).sum((-1,))
-    place_3 = place(dot_9, 2, 0, -2)  # [c, K]
+    # [p2, r2', K]
+    dot_9 = torch.addcmul(
+        level2.select(-2, 0)[..., :, :, None] * right2_2.select(-2, 0)[..., :, None, :],
+        level2.select(-2, 1)[..., :, :, None],
+        right2_2.select(-2, 1)[..., :, None, :],
+    )
+    dot_10 = (right2 * right2_2).sum(-2)  # [p2, K]
     suffix2 = grow(tokens_2, pick_2, 1, 0, -2)  # [c, K]
-    left2 = halves(suffix2, 2, 0, -2)  # [p2, r2, K]
+    left2 = halves(suffix2, 2, 0, -2).clone()  # [p2, r2, K]
     dot_11 = right2_2 @ left2.mT  # [p2, r2, r2']
-    dot_12 = level2 @ left2  # [p2, r2, K]
+    # [p2, r2, K]
+    dot_12 = torch.addcmul(
+        level2.select(-1, 0)[..., :, :, None] * left2.select(-2, 0)[..., :, None, :],
+        level2.select(-1, 1)[..., :, :, None],
+        left2.select(-2, 1)[..., :, None, :],
+    )
     scores = blocks(4, None, dot_6, dot_11)  # [c, c']
     dot_13 = scores.mT @ d_o  # [c', V]
     prefix4 = grow_(prefix2, pick_3, 2, 1, -2)  # [c, K]
-    dot_14 = d_o.mT @ prefix4  # [V, K]
-    suffix4 = grow(suffix2, pick_4, 2, 0, -2)  # [c, K]
-    prefix4_2 = grow_(dot_2, pick_3, 2, 1, -2)  # [c, K]
-    total_2 = add_rows_(prefix4_2, dot_12, 2, 1, -2)  # [c, K]
+    dot_14 = prefix4.mT @ d_o  # [K, V]
+    suffix4 = grow_(suffix2, pick_4, 2, 0, -2)  # [c, K]
+    total_2 = grow_add_(dot_2, pick_3, dot_12, 2, 1, -2)  # [c, K]
     right1_2 = halves(total_2, 1, 1, -2)  # [p1, r1, K]
-    # [p1, K]
-    dot_15 = (
-        right1_2.movedim(
-            (-3, -1, -2),
-            (-3, -2, -1),
-        ) * right1.movedim((-3, -1, -2), (-3, -2, -1))
-    ).sum((-1,))
+    dot_15 = (right1_2 * right1).squeeze(-2)  # [p1, K]
     prefix2_2 = grow_(total_2, pick, 1, 1, -2)  # [c, K]
     total_3 = total + prefix2_2  # [c, K]
     return (
@@ -221,8 +216,8 @@ def backward_1(w, S, r, k, v, u, d_o, valid):
         product_6,
         dot_14,
         dot_13,
-        place_3,
-        place_2,
+        dot_9,
+        dot_8,
         dot_10,
         dot_15,
         total_3,
@@ -233,7 +228,7 @@ def backward_2(chunks, summed, dot_14, d_S):
     """From chunk to chunk, last to first."""
     all_d_S = []
     for summed, dot_14 in along(chunks, summed, dot_14, reverse=True):
-        total_4 = d_S * summed[..., :, None] + dot_14.mT  # [K, V]
+        total_4 = torch.addcmul(dot_14, d_S, summed[..., :, None])  # [K, V]
         all_d_S.append(d_S)
         d_S = total_4
     return (stacked(all_d_S, reverse=True),), (d_S,)
@@ -252,9 +247,9 @@ def backward_3(
     d_S,
     product_5,
     product_6,
-    rename,
-    place_3,
-    place_2,
+    dot_13,
+    dot_9,
+    dot_8,
     dot_10,
     dot_15,
     K,
@@ -263,34 +258,22 @@ def backward_3(
     """All chunks at once."""
     dot_16 = v @ d_S.mT  # [c, K]
     dot_17 = suffix4 @ d_S  # [c, V]
-    dot_18 = (d_S * S).sum((-1,))  # [K]
+    dot_18 = (d_S * S).sum(-1)  # [K]
     spread = dot_18[..., None, :].expand(-1, -1, -1, 1, -1)  # [p2, K]
     left2_2 = halves(dot_16, 2, 0, -2)  # [p2, r2, K]
-    total_5 = dot_17 + product_5 + rename  # [c, V]
-    # [p2, K]
-    dot_19 = (
-        left2_2.movedim((-3, -1, -2), (-3, -2, -1)) * left2.movedim((-3, -1, -2), (-3, -2, -1))
-    ).sum((-1,))
-    total_6 = spread * pick_3 + dot_19  # [p2, K]
-    total_7 = spread * pick_4 + dot_10  # [p2, K]
-    unpick_2 = unpick(total_6, 1, -2)  # [p1, K]
-    unpick_3 = unpick(total_7, 0, -2)  # [p1, K]
-    total_8 = unpick_2 + unpick_3  # [p1, K]
-    total_9 = total_8 * pick_2 + dot_15  # [p1, K]
-    unpick_4 = unpick(total_9, 0, -2)  # [c, K]
-    suffix4_2 = grow_(dot_16, pick_4, 2, 0, -2)  # [c, K]
-    total_10 = place_3 + suffix4_2  # [c, K]
+    total_5 = dot_17 + product_5 + dot_13  # [c, V]
+    dot_19 = (left2_2 * left2).sum(-2)  # [p2, K]
+    total_6 = torch.addcmul(dot_19, spread, pick_3)  # [p2, K]
+    total_7 = torch.addcmul(dot_10, spread, pick_4)  # [p2, K]
+    total_8 = interleave(total_7, total_6, -2)  # [p1, K]
+    total_9 = torch.addcmul(dot_15, total_8, pick_2)  # [p1, K]
+    total_10 = grow_add_(dot_16, pick_4, dot_9, 2, 0, -2)  # [c, K]
     left1_2 = halves(total_10, 1, 0, -2)  # [p1, r1, K]
-    # [p1, K]
-    dot_20 = (
-        left1_2.movedim((-3, -1, -2), (-3, -2, -1)) * left1.movedim((-3, -1, -2), (-3, -2, -1))
-    ).sum((-1,))
-    total_11 = dot_20 + total_8 * pick  # [p1, K]
-    unpick_5 = unpick(total_11, 1, -2)  # [c, K]
-    total_12 = unpick_5 + unpick_4  # [c, K]
+    dot_20 = (left1_2 * left1).squeeze(-2)  # [p1, K]
+    total_11 = torch.addcmul(dot_20, total_8, pick)  # [p1, K]
+    total_12 = interleave(total_9, total_11, -2)  # [c, K]
     tokens_3 = pad(total_12, valid, 0, -2)  # [c, K]
-    suffix2_2 = grow_(total_10, pick_2, 1, 0, -2)  # [c, K]
-    total_13 = place_2 + suffix2_2  # [c, K]
+    total_13 = grow_add_(total_10, pick_2, dot_8, 1, 0, -2)  # [c, K]
     tokens_4 = pad(total_13, valid, 0, -2)  # [c, K]
     total_14 = product_6 + tokens_4  # [c, K]
     return (total_5, total_14, tokens_3)
@@ -315,9 +298,9 @@ def backward_piece(piece, streams, constants, states, size, boundaries):
         dot_5,
         product_6,
         dot_14,
-        rename,
-        place_3,
-        place_2,
+        dot_13,
+        dot_9,
+        dot_8,
         dot_10,
         dot_15,
         total_3,
@@ -336,9 +319,9 @@ def backward_piece(piece, streams, constants, states, size, boundaries):
         d_S,
         product_5,
         product_6,
-        rename,
-        place_3,
-        place_2,
+        dot_13,
+        dot_9,
+        dot_8,
         dot_10,
         dot_15,
         size["K"],
