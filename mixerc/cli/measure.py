@@ -49,11 +49,11 @@ def bench(
         if isinstance(checked, Stack) or classify(checked).linear is None:
             refuse(f"{checked.name} has no fast form to time")
         fitting(checked, {})
-        with progress_bar() as progress:
+        with progress_bar(moving=False) as progress:
             task = progress.add_task(spec, total=None)
             report = later("bench")(
                 spec,
                 tokens=tokens,
-                progress=lambda text: progress.update(task, description=text),
+                progress=lambda text: progress.update(task, description=text, refresh=True),
             )
     typer.echo(report.text)

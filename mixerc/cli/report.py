@@ -58,7 +58,16 @@ def _texts(error: SpecError, source: Source) -> dict[str, str]:
     return texts
 
 
-def progress_bar() -> Progress:
-    """A line that says what runs and for how long; nothing where stderr is not a terminal."""
+def progress_bar(*, moving: bool = True) -> Progress:
+    """A line that says what runs and for how long; nothing where stderr is not a terminal.
+
+    One that is not `moving` is drawn when it is told to: no thread runs beside a measurement.
+    """
     columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
-    return Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal)
+    return Progress(
+        *columns,
+        console=errors,
+        transient=True,
+        disable=not errors.is_terminal,
+        auto_refresh=moving,
+    )
