@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass
 
+from mixerc.backends.module.layout import laid_out, tuple_text
+from mixerc.backends.module.names import Names
+from mixerc.backends.module.sizes import sizes_of
 from mixerc.backends.torch.fused import inside
-from mixerc.backends.torch.identifiers import identifier
-from mixerc.backends.torch.layout import laid_out
 from mixerc.backends.torch.nodes import NodePrinter
 from mixerc.backends.torch.order import growing_last, memory
 from mixerc.plan import nodes as n
-from mixerc.plan.build import is_tile
-from mixerc.plan.distribute import Kernel, Schedule, is_scalar
+from mixerc.plan.distribute import Kernel, Schedule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,69 +33,6 @@ class ScanView:
     kept: tuple[tuple[str, str], ...]
     updates: tuple[str, ...]
     returns: tuple[str, ...]
-
-
-class Names:
-    """One variable for each node of a plan, the same in every kernel of a program."""
-
-    def __init__(self) -> None:
-        self._taken: dict[str, int] = dict.fromkeys(_RESERVED, 1)
-        self._names: dict[n.Node, str] = {}
-
-    def of(self, node: n.Node) -> str:
-        """The node's variable."""
-        if node not in self._names:
-            self._names[node] = self._fresh(_stem(node))
-        return self._names[node]
-
-    def _fresh(self, stem: str) -> str:
-        count = self._taken.get(stem, 0)
-        self._taken[stem] = count + 1
-        return stem if count == 0 else f"{stem}_{count + 1}"
-
-
-_RESERVED = (
-    *("torch", "functional", "math", "abs", "max", "min", "head"),
-    *("piece", "streams", "constants", "states", "boundaries", "size", "chunks", "valid"),
-    *("pad", "halves", "place", "unpick", "grow", "blocks", "level", "join", "filled"),
-    *("along", "stacked", "by_runs"),
-)
-
-
-def _stem(node: n.Node) -> str:
-    match node:
-        case n.Load(name=name) | n.Carry(state=name):
-            return identifier(name)
-        case n.HeadIndex():
-            return "head_index"
-        case n.Map(primitive=primitive):
-            return _WORDS.get(primitive, f"{primitive}_")
-        case n.Contract():
-            return "dot"
-        case n.Halves(side=side, width=width):
-            return f"{side}{width}"
-        case n.Grow(side=side, width=width):
-            return f"{'prefix' if side == 'right' else 'suffix'}{2 * width}"
-        case n.Blocks():
-            return "scores"
-        case n.Pad():
-            return "tokens"
-        case n.Sum():
-            return "summed"
-        case n.Block(width=width):
-            return f"level{width}"
-        case _:
-            return type(node).__name__.lower()
-
-
-_WORDS = {
-    "exp": "raised",
-    "mul": "product",
-    "add": "total",
-    "sub": "difference",
-    "div": "ratio",
-    "neg": "minus",
-}
 
 
 class KernelPrinter:
@@ -159,30 +96,6 @@ def _pads(kernel: Kernel) -> bool:
     return any(isinstance(node, n.Pad) for node in kernel.body)
 
 
-def sizes_of(kernel: Kernel) -> tuple[str, ...]:
-    """The names of sizes that stand in the kernel's text."""
-    found: dict[str, None] = {}
-    for node in kernel.body:
-        for arg in node.args:
-            if is_scalar(arg):
-                found.update(dict.fromkeys(_sizes(arg)))
-        match node:
-            case n.Spread(axes=axes) | n.Arange(axes=axes):
-                found.update(dict.fromkeys(a.rstrip("'") for a in axes if not is_tile(a)))
-            case n.Part(args=(_, *parts)):
-                named = (a.rstrip("'") for p in parts for a in p.axes if not is_tile(a))
-                found.update(dict.fromkeys(named))
-    return tuple(found)
-
-
-def _sizes(node: n.Node) -> tuple[str, ...]:
-    match node:
-        case n.Size(name=name):
-            return (name,)
-        case _:
-            return tuple(name for arg in node.args for name in _sizes(arg))
-
-
 def map_view(kernel: Kernel, name: str, names: Names, chunk: int) -> MapView:
     """The view of a parallel kernel."""
     printer = KernelPrinter(kernel, names, chunk)
@@ -229,11 +142,6 @@ def _summary(kernel: Kernel) -> str:
             return f"From chunk to chunk, {order}."
         case Schedule.TOKEN_SCAN:
             return "From token to token."
-
-
-def tuple_text(items: list[str]) -> str:
-    """A tuple of some expressions."""
-    return f"({items[0]},)" if len(items) == 1 else f"({', '.join(items)})"
 
 
 def _targets(items: tuple[str, ...]) -> str:

@@ -2,35 +2,15 @@
 
 from dataclasses import dataclass
 
-from mixerc.backends.torch.kernels import (
-    MapView,
-    Names,
-    ScanView,
-    map_view,
-    scan_view,
-    sizes_of,
-)
-from mixerc.backends.torch.layout import laid_out
+from mixerc.backends.module.core import Core, Inputs
+from mixerc.backends.module.layout import laid_out
+from mixerc.backends.module.names import Names
+from mixerc.backends.module.sizes import sizes_of
+from mixerc.backends.torch.kernels import MapView, ScanView, map_view, scan_view
 from mixerc.backends.torch.nodes import NodePrinter
 from mixerc.plan import nodes as n
 from mixerc.plan.distribute import Kernel, Program, Schedule
 from mixerc.plan.plan import loads
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inputs:
-    """What the op receives, in order: streams (with tokens) and constants (without)."""
-
-    streams: tuple[n.Load, ...]
-    constants: tuple[n.Load, ...]
-
-    def place(self, load: n.Load) -> str:
-        """Where a program finds a load; cotangents of outputs stand behind the streams."""
-        for list_name, values in (("streams", self.streams), ("constants", self.constants)):
-            for index, value in enumerate(values):
-                if value.name == load.name:
-                    return f"{list_name}[{index}]"
-        return f"streams[{len(self.streams)}]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +32,15 @@ SUMMARIES = {
     "states": "The states before each chunk of the piece, and after it.",
     "backward": "The adjoint of the piece, given the states before its chunks.",
 }
+
+
+def programs(core: Core) -> tuple[ProgramView, ...]:
+    """The four programs, in the order of the file."""
+    plan = core.plan
+    return tuple(
+        program_view(name, program, core.loads, plan.states if name == "backward" else None)
+        for name, program in plan.programs
+    )
 
 
 def program_view(name: str, program: Program, inputs: Inputs, given: Program | None) -> ProgramView:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mixerc.backends.torch.layer import helpers_text, layer_text
+from mixerc.backends.module.layer import helpers_text, layer_text
 from mixerc.ir.mixer import Mixer
 from mixerc.reference.interpret import run_core
 from mixerc.reference.sources import source_of

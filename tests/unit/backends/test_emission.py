@@ -72,6 +72,6 @@ def test_the_file_runs_without_mixerc(tmp_path) -> None:
 
 @pytest.mark.parametrize("name", ["gla", "retnet", "rwkv6", "linear_attention"])
 def test_golden(name: str, golden) -> None:
-    """Short chunks, so that the text can be read whole; the helpers are in templates/torch."""
+    """Short chunks, so that the text can be read whole; the helpers are in templates."""
     made = generated(name, chunk=4)
     golden(f"{name}/torch.py", made[made.index("\nNAME = ") + 1 :])

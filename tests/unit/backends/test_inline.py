@@ -1,6 +1,6 @@
 """Helpers are copied with what they use, and with nothing else."""
 
-from mixerc.backends.torch.inline import needed, used_names
+from mixerc.backends.module.inline import needed, used_names
 
 SOURCE = '''"""A file of helpers."""
 

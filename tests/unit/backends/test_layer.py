@@ -165,7 +165,7 @@ def test_low_precision(name: str) -> None:
 def test_the_text_is_the_same_in_every_process() -> None:
     script = (
         "import sys; from mixerc.frontend.check import check; from mixerc.frontend.parser import "
-        "parse; from mixerc.backends.torch.layer import layer_text, helpers_text\n"
+        "parse; from mixerc.backends.module.layer import layer_text, helpers_text\n"
         "for name in sys.argv[1:]:\n"
         "    spec = check(parse(open(f'specs/{name}.mix').read(), name))\n"
         "    text = layer_text(spec, frozenset(spec.core.inputs))\n"

@@ -4,7 +4,7 @@ import ast
 
 import pytest
 
-from mixerc.backends.torch.layout import laid_out
+from mixerc.backends.module.layout import laid_out
 
 LONG = "a_rather_long_name"
 STATEMENTS = [

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from mixerc.backends.torch.printer import (
+from mixerc.backends.module.printer import (
     NUMBER_TEXTS,
     TENSOR_TEXTS,
     apply_text,

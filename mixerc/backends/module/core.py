@@ -4,11 +4,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mixerc.algebra.linear import Linear, decay_names
-from mixerc.backends.torch.identifiers import identifier
-from mixerc.backends.torch.kernels import sizes_of, tuple_text
-from mixerc.backends.torch.layout import laid_out
-from mixerc.backends.torch.printer import NumberText, apply_text, number_text
-from mixerc.backends.torch.programs import Inputs, ProgramView, program_view
+from mixerc.backends.module.identifiers import identifier
+from mixerc.backends.module.layout import laid_out, tuple_text
+from mixerc.backends.module.printer import NumberText, apply_text, number_text
+from mixerc.backends.module.sizes import sizes_of
 from mixerc.ir.expr import Apply, Expr, Number, Size
 from mixerc.ir.mixer import Input, Mixer, Param, Value
 from mixerc.ir.sorts import Kind, Sort
@@ -63,6 +62,22 @@ class CoreInput:
         return n.ROW in self.load.axes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """What the op receives, in order: streams (with tokens) and constants (without)."""
+
+    streams: tuple[n.Load, ...]
+    constants: tuple[n.Load, ...]
+
+    def place(self, load: n.Load) -> str:
+        """Where a program finds a load; cotangents of outputs stand behind the streams."""
+        for list_name, values in (("streams", self.streams), ("constants", self.constants)):
+            for index, value in enumerate(values):
+                if value.name == load.name:
+                    return f"{list_name}[{index}]"
+        return f"streams[{len(self.streams)}]"
+
+
 class Core:
     """Reads off a mixer and its plan what the core's text needs."""
 
@@ -76,15 +91,12 @@ class Core:
         self.states = plan.forward.carries
         self.sizes = self._sizes()
 
-    def programs(self) -> tuple[ProgramView, ...]:
-        """The four programs, in the order of the file."""
-        inputs = Inputs(
+    @property
+    def loads(self) -> Inputs:
+        """What the op receives, as loads of the plan."""
+        return Inputs(
             streams=tuple(i.load for i in self.streams),
             constants=tuple(i.load for i in self.constants),
-        )
-        return tuple(
-            program_view(name, program, inputs, self.plan.states if name == "backward" else None)
-            for name, program in self.plan.programs
         )
 
     def view(self, library: str, kernels: str) -> CoreView:

@@ -1,11 +1,11 @@
-"""The steps of a layer as texts: calls of its modules and of helpers in templates/torch/steps."""
+"""The steps of a layer as texts: calls of its modules and of helpers in templates/module/steps."""
 
 from dataclasses import replace
 from fractions import Fraction
 from typing import assert_never
 
 from mixerc import naming
-from mixerc.backends.torch.dimensions import (
+from mixerc.backends.module.dimensions import (
     BATCH,
     TIME,
     Text,
@@ -17,7 +17,7 @@ from mixerc.backends.torch.dimensions import (
     size_text,
     unflattened,
 )
-from mixerc.backends.torch.expression import Scope, Step, printed
+from mixerc.backends.module.expression import Scope, Step, printed
 from mixerc.ir.expr import (
     Apply,
     Concat,

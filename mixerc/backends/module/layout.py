@@ -86,3 +86,8 @@ def _pieces(text: str) -> list[str]:
             pieces.append(text[last:place].strip())
             last = place + 1
     return [*pieces, text[last:].strip()]
+
+
+def tuple_text(items: list[str]) -> str:
+    """A tuple of some expressions."""
+    return f"({items[0]},)" if len(items) == 1 else f"({', '.join(items)})"

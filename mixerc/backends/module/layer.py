@@ -1,4 +1,4 @@
-"""A layer as text: the view of templates/torch/layer.py.j2, and the helpers that it uses."""
+"""A layer as text: the view of templates/module/layer.py.j2, and the helpers that it uses."""
 
 import textwrap
 from collections.abc import Iterable
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from jinja2 import Environment, StrictUndefined
 
 from mixerc import resources
-from mixerc.backends.torch.expression import Scope, printed
-from mixerc.backends.torch.forward import Forward, Statement, forward_of
-from mixerc.backends.torch.identifiers import attribute, identifier
-from mixerc.backends.torch.inline import needed, used_names
-from mixerc.backends.torch.layout import laid_out
-from mixerc.backends.torch.pipes import printed_step
-from mixerc.backends.torch.weights import Weights, weights_of
+from mixerc.backends.module.expression import Scope, printed
+from mixerc.backends.module.forward import Forward, Statement, forward_of
+from mixerc.backends.module.identifiers import attribute, identifier
+from mixerc.backends.module.inline import needed, used_names
+from mixerc.backends.module.layout import laid_out
+from mixerc.backends.module.pipes import printed_step
+from mixerc.backends.module.weights import Weights, weights_of
 from mixerc.diagnostics.span import NOWHERE, Span
 from mixerc.ir.expr import Conv, Expr, Linear, Norm, Number, Size
 from mixerc.ir.mixer import Input, Mixer, Param, SizeDef, Value
@@ -64,15 +64,15 @@ def layer_text(
     by name and the given sizes; the inputs in `logarithms` come as `log_NAME` where their
     logarithm can be written exactly.
     """
-    template = _ENVIRONMENT.from_string(resources.read("templates", "torch", "layer.py.j2"))
+    template = _ENVIRONMENT.from_string(resources.read("templates", "module", "layer.py.j2"))
     text = template.render(view=layer_view(mixer, logarithms, sizes))
     return "\n".join(line.rstrip() for line in text.strip().splitlines()) + "\n"
 
 
 def helpers_text(text: str) -> str:
-    """State, and the functions and modules of templates/torch/steps.py that a text uses."""
-    steps = needed(resources.read("templates", "torch", "steps.py"), used_names(text))
-    state = needed(resources.read("templates", "torch", "state.py"), {"State"})
+    """State, and the functions and modules of templates/module/steps.py that a text uses."""
+    steps = needed(resources.read("templates", "module", "steps.py"), used_names(text))
+    state = needed(resources.read("templates", "module", "state.py"), {"State"})
     return "\n\n".join(part for part in (state, steps) if part)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
-from mixerc.backends.torch.dimensions import (
+from mixerc.backends.module.dimensions import (
     BATCH,
     HEADS,
     KEYS,
@@ -20,8 +20,8 @@ from mixerc.backends.torch.dimensions import (
     size_text,
     unflattened,
 )
-from mixerc.backends.torch.identifiers import identifier
-from mixerc.backends.torch.printer import apply_text, number_text, within
+from mixerc.backends.module.identifiers import identifier
+from mixerc.backends.module.printer import apply_text, number_text, within
 from mixerc.ir.expr import (
     Apply,
     Arange,

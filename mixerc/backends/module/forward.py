@@ -5,17 +5,17 @@ from dataclasses import dataclass, replace
 from typing import assert_never
 
 from mixerc.algebra.logarithm import logarithm
-from mixerc.backends.torch.dimensions import (
+from mixerc.backends.module.dimensions import (
     BATCH,
     TIME,
     Text,
     own_dims,
 )
-from mixerc.backends.torch.expression import Scope
-from mixerc.backends.torch.identifiers import attribute, identifier
-from mixerc.backends.torch.pipes import named_steps, printed_step
-from mixerc.backends.torch.stepwise import stepwise
-from mixerc.backends.torch.weights import table_dims
+from mixerc.backends.module.expression import Scope
+from mixerc.backends.module.identifiers import attribute, identifier
+from mixerc.backends.module.pipes import named_steps, printed_step
+from mixerc.backends.module.stepwise import stepwise
+from mixerc.backends.module.weights import table_dims
 from mixerc.diagnostics.span import NOWHERE, Span
 from mixerc.ir.expr import Expr, Read
 from mixerc.ir.mixer import Input, Mixer, Param, Value

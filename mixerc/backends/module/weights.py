@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import assert_never
 
-from mixerc.backends.torch.dimensions import (
+from mixerc.backends.module.dimensions import (
     KEYS,
     MATRIX,
     TIME,
@@ -13,9 +13,9 @@ from mixerc.backends.torch.dimensions import (
     own_dims,
     size_text,
 )
-from mixerc.backends.torch.expression import Scope, Step, printed
-from mixerc.backends.torch.identifiers import attribute
-from mixerc.backends.torch.pipes import (
+from mixerc.backends.module.expression import Scope, Step, printed
+from mixerc.backends.module.identifiers import attribute
+from mixerc.backends.module.pipes import (
     Weighted,
     channels_text,
     count_text,
@@ -23,7 +23,7 @@ from mixerc.backends.torch.pipes import (
     named_steps,
     sizes_of,
 )
-from mixerc.backends.torch.printer import within
+from mixerc.backends.module.printer import within
 from mixerc.ir.expr import Conv, Draw, Expr, Linear, Norm, Read
 from mixerc.ir.mixer import Input, Mixer, Param, Value
 from mixerc.ir.sorts import Kind

@@ -7,8 +7,8 @@ made: reordering, dimensions of size 1, heads of a group, joined heads and axes.
 
 from dataclasses import dataclass, replace
 
-from mixerc.backends.torch.identifiers import identifier
-from mixerc.backends.torch.printer import NumberText, within
+from mixerc.backends.module.identifiers import identifier
+from mixerc.backends.module.printer import NumberText, within
 from mixerc.ir.sorts import Axis, Heads, Sort
 
 # No identifier of a spec begins with @.

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 
-from mixerc.backends.torch.dimensions import TOKENS, Text, conformed, own_dims, unflattened
-from mixerc.backends.torch.expression import Scope, printed
+from mixerc.backends.module.dimensions import TOKENS, Text, conformed, own_dims, unflattened
+from mixerc.backends.module.expression import Scope, printed
 from mixerc.ir.expr import Apply, Conv, Expr, Glu, Linear, Norm, Number, Read, Rope, Size
 from mixerc.ir.sorts import Sort
 from mixerc.ir.walk import walk

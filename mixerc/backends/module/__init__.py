@@ -1,0 +1,1 @@
+"""What every target shares: the file around the kernels, the op's view, the layer in torch."""

@@ -1,0 +1,118 @@
+"""From a mixer and the text of its kernels to one self-contained file, for any target."""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import jinja2
+
+from mixerc import resources
+from mixerc.artifact import GeneratedModule
+from mixerc.backends.module.core import Core
+from mixerc.backends.module.inline import needed, used_names
+from mixerc.backends.module.layer import layer_text
+
+SHARED = (("module", "state.py"), ("module", "steps.py"))
+BOUNDARY = ("module", "op.py")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """What a target adds to a file: its name, what its file needs beside torch, its helpers (as
+    files of the templates folder) and how it is imported."""
+
+    name: str
+    needs: str
+    helpers: tuple[tuple[str, str], ...]
+    imports: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModuleView:
+    """Every slot of module.py.j2."""
+
+    title: str
+    spec: str
+    needs: str
+    imports: str
+    helpers: str
+    core: str
+    layer: str
+
+
+def module_file(core: Core, kernels: str, spec: str, target: Target) -> GeneratedModule:
+    """The generated file; `spec` is the text that it was made from."""
+    mixer = core.mixer
+    library = f"mixerc_{hashlib.sha256(kernels.encode()).hexdigest()[:12]}"
+    body = render("module", "core.py.j2", core.view(library, kernels.strip()))
+    layer = ""
+    if mixer.y is not None:
+        layer = layer_text(mixer, core.plan.logarithms, core.options).strip()
+    names = _with_boundary(used_names(f"{body}\n{layer}"), target)
+    files = (*SHARED, *target.helpers, BOUNDARY)
+    helpers = "\n\n".join(
+        text.strip() + "\n" for file in files if (text := needed(_template_text(*file), names))
+    )
+    module = ModuleView(
+        title=f"{mixer.name}: {' '.join(mixer.citation)}".rstrip(": "),
+        spec=_indented(spec),
+        needs=target.needs,
+        imports=target.imports,
+        helpers=helpers.rstrip(),
+        core=body.rstrip(),
+        layer=layer,
+    )
+    text = _tidy(render("module", "module.py.j2", module))
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return GeneratedModule(mixer=mixer.name, target=target.name, text=text, digest=digest)
+
+
+def _with_boundary(names: frozenset[str], target: Target) -> frozenset[str]:
+    """The names used, and what the helpers that a file cannot do without use of each other."""
+    found = names
+    for _ in (1, 2):
+        for file in (BOUNDARY, *target.helpers):
+            found |= used_names(needed(_template_text(*file), found))
+    return found
+
+
+def _indented(spec: str) -> str:
+    lines = spec.replace("\\", "\\\\").replace('"""', "'''").strip().splitlines()
+    return "\n".join(f"    {line}".rstrip() for line in lines)
+
+
+def _tidy(text: str) -> str:
+    """Imports that the file does not use are left out, and it ends with one newline."""
+    body = text.split("\n\nimport ", 1)[1]
+    for name, line in (
+        ("math", "import math\n"),
+        ("functional", "from torch.nn import functional\n"),
+    ):
+        if f"{name}." not in body.replace(line, ""):
+            text = text.replace(line, "", 1)
+    return re.sub(r"\n{4,}", "\n\n\n", f"{text.strip()}\n")
+
+
+@lru_cache(maxsize=1)
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.FunctionLoader(lambda path: _template_text(*path.split("/"))),
+        undefined=jinja2.StrictUndefined,
+        line_statement_prefix="#%",
+        line_comment_prefix="##",
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
+
+
+def _template_text(folder: str, name: str) -> str:
+    return resources.read("templates", folder, name)
+
+
+def render(folder: str, name: str, view: Any) -> str:
+    """A template of a folder, filled from its one view."""
+    return _environment().get_template(f"{folder}/{name}").render(view=view)

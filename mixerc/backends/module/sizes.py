@@ -1,0 +1,29 @@
+"""Which sizes the text of a kernel speaks of."""
+
+from mixerc.plan import nodes as n
+from mixerc.plan.build import is_tile
+from mixerc.plan.distribute import Kernel, is_scalar
+
+
+def sizes_of(kernel: Kernel) -> tuple[str, ...]:
+    """The names of sizes that stand in the kernel's text."""
+    found: dict[str, None] = {}
+    for node in kernel.body:
+        for arg in node.args:
+            if is_scalar(arg):
+                found.update(dict.fromkeys(_sizes(arg)))
+        match node:
+            case n.Spread(axes=axes) | n.Arange(axes=axes):
+                found.update(dict.fromkeys(a.rstrip("'") for a in axes if not is_tile(a)))
+            case n.Part(args=(_, *parts)):
+                named = (a.rstrip("'") for p in parts for a in p.axes if not is_tile(a))
+                found.update(dict.fromkeys(named))
+    return tuple(found)
+
+
+def _sizes(node: n.Node) -> tuple[str, ...]:
+    match node:
+        case n.Size(name=name):
+            return (name,)
+        case _:
+            return tuple(name for arg in node.args for name in _sizes(arg))
