@@ -14,13 +14,13 @@ class Names:
     def of(self, node: n.Node) -> str:
         """The node's variable."""
         if node not in self._names:
-            self._names[node] = self._fresh(_stem(node))
+            self._names[node] = self._fresh(stem(node))
         return self._names[node]
 
-    def _fresh(self, stem: str) -> str:
-        count = self._taken.get(stem, 0)
-        self._taken[stem] = count + 1
-        return stem if count == 0 else f"{stem}_{count + 1}"
+    def _fresh(self, called: str) -> str:
+        count = self._taken.get(called, 0)
+        self._taken[called] = count + 1
+        return called if count == 0 else f"{called}_{count + 1}"
 
 
 _RESERVED = (
@@ -31,7 +31,8 @@ _RESERVED = (
 )
 
 
-def _stem(node: n.Node) -> str:
+def stem(node: n.Node) -> str:
+    """What a node's variable is called after."""
     match node:
         case n.Load(name=name) | n.Carry(state=name):
             return identifier(name)

@@ -1,0 +1,1 @@
+"""The Triton target: plans as kernels, one template a schedule."""

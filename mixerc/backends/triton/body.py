@@ -1,0 +1,253 @@
+"""The body of a kernel: its nodes in order, in loops over the axes that are summed away.
+
+A tile holds a block of each axis of the spec. A sum over such an axis is a loop over its blocks;
+sums that do not wait for each other share one. What does not depend on the block stands before
+the loop; what depends on it, further sums too, inside.
+"""
+
+from collections.abc import Callable, Container, Iterable
+from dataclasses import dataclass, field, replace
+
+from mixerc.backends.module.identifiers import identifier
+from mixerc.backends.module.layout import laid_out
+from mixerc.backends.module.names import stem
+from mixerc.backends.triton.tiles import TilePrinter
+from mixerc.backends.triton.values import Value, aligned, block_of, shape_text, size_of, with_masks
+from mixerc.plan import nodes as n
+from mixerc.plan.build import is_tile
+from mixerc.plan.distribute import is_scalar
+
+Leaf = Callable[["Scope", n.Node], Value]
+"""Prints what comes from outside: a load, a carried state, a number."""
+
+
+@dataclass(slots=True)
+class Scope:
+    """The values known at a place of the text, and the index that stands for each axis there."""
+
+    parent: "Scope | None" = None
+    indices: dict[str, str] = field(default_factory=dict)
+    values: dict[n.Node, Value] = field(default_factory=dict)
+
+    def find(self, node: n.Node) -> Value | None:
+        """The value of a node, if it is known here and is that of the same block."""
+        if node in self.values:
+            return self.values[node]
+        if self.parent is None or set(node.axes) & self.indices.keys():
+            return None
+        return self.parent.find(node)
+
+    def index(self, axis: str) -> str:
+        """The variable with the places of an axis."""
+        if axis in self.indices:
+            return self.indices[axis]
+        assert self.parent is not None, f"no block of {axis} here"
+        return self.parent.index(axis)
+
+
+class Body:
+    """Writes lines; `given` are the nodes that other kernels made, and `whole` the axes of which
+    a tile holds every place."""
+
+    def __init__(
+        self,
+        printer: TilePrinter,
+        leaf: Leaf,
+        given: Container[n.Node] = (),
+        whole: frozenset[str] = frozenset(),
+    ) -> None:
+        self.printer = printer
+        self.leaf = leaf
+        self.given = given
+        self.whole = whole
+        self.lines: list[str] = []
+        self.depth = 0
+        self._taken = dict.fromkeys(_RESERVED, 1)
+
+    def put(self, text: str) -> None:
+        """One statement at the present depth."""
+        room = 4 * (self.depth + 2)
+        self.lines += ["    " * self.depth + line for line in laid_out(text, room)]
+
+    def fresh(self, called: str) -> str:
+        """A name that no other variable has."""
+        count = self._taken.get(called, 0)
+        self._taken[called] = count + 1
+        return called if count == 0 else f"{called}_{count + 1}"
+
+    def open_axis(self, scope: Scope, axis: str, start: str) -> None:
+        """The places of the block of an axis that begins at `start`."""
+        index = self.fresh(f"at_{size_of(axis)}")
+        self.put(f"{index} = {start} + tl.arange(0, {block_of(axis)})")
+        self.put(f"{index}_in = {index} < {size_of(axis)}")
+        scope.indices[axis] = index
+
+    def compute(self, targets: Iterable[n.Node], scope: Scope) -> tuple[Value, ...]:
+        """The values of some nodes at this place."""
+        wanted = tuple(targets)
+        self._sums(wanted, scope)
+        return tuple(self.need(node, scope) for node in wanted)
+
+    def need(self, node: n.Node, scope: Scope) -> Value:
+        """A node's value; all sums that it waits for are known."""
+        known = scope.find(node)
+        if known is not None:
+            return known
+        if self._comes(node):
+            return self._keep(node, self.leaf(scope, node), scope)
+        if _turned(node) is not None:
+            return self._keep(node, self._elsewhere(node, scope), scope)
+        args = tuple(self.need(arg, scope) for arg in node.args)
+        return self._keep(node, self.printer.value(node, args), scope)
+
+    def _elsewhere(self, node: n.Node, scope: Scope) -> Value:
+        """A value whose axis goes by another name inside: there it has this axis's block."""
+        old, new = _turned(node) or ("", "")
+        inner = Scope(parent=scope, indices={old: scope.index(new)})
+        return self.printer.value(node, self.compute(node.args, inner))
+
+    def _comes(self, node: n.Node) -> bool:
+        """Whether a node comes from outside."""
+        return node in self.given or not node.args or is_scalar(node)
+
+    def _keep(self, node: n.Node, value: Value, scope: Scope) -> Value:
+        """The value in a variable, unless it only is another name of one."""
+        text = with_masks(value.text, scope.index)
+        if not text.isidentifier():
+            name = self.fresh(_called(node))
+            self.put(f"{name} = {text}")
+            text = name
+        scope.values[node] = made = replace(value, text=text)
+        return made
+
+    def _sums(self, targets: tuple[n.Node, ...], scope: Scope) -> None:
+        """Writes the loops that the targets wait for, in the order in which they wait."""
+        levels: dict[n.Node, int] = {}
+        groups: dict[tuple[int, n.Axes], list[n.Node]] = {}
+
+        def visit(node: n.Node) -> int:
+            if scope.find(node) is not None or self._comes(node):
+                return 0
+            if node not in levels:
+                over = self.summed(node)
+                before = self._outside(node, over) if over else self._args(node)
+                levels[node] = max(map(visit, before), default=0) + bool(over)
+                if over:
+                    groups.setdefault((levels[node], over), []).append(node)
+            return levels[node]
+
+        for target in targets:
+            visit(target)
+        for level, over in sorted(groups):
+            self._loop(groups[level, over], over, scope)
+
+    def summed(self, node: n.Node) -> n.Axes:
+        """The axes over whose blocks a node is a sum: its own, or those of what it adds up."""
+        match node:
+            case n.Contract(over=over) | n.Sum(over=over) | n.Max(over=over):
+                return tuple(sorted(a for a in over if not is_tile(a) and a not in self.whole))
+            case n.Blocks() | n.Map(primitive="add"):
+                inner = {self.summed(arg) for arg in node.args}
+                maxima = any(isinstance(arg, n.Max) for arg in node.args)
+                return inner.pop() if len(inner) == 1 and not maxima else ()
+            case _:
+                return ()
+
+    def _terms(self, node: n.Node) -> tuple[n.Node, ...]:
+        """The sums that a node adds up."""
+        if isinstance(node, n.Contract | n.Sum | n.Max):
+            return (node,)
+        return tuple(term for arg in node.args for term in self._terms(arg))
+
+    def _outside(self, node: n.Node, over: n.Axes) -> tuple[n.Node, ...]:
+        """What stands before the loop of a sum: what is used inside and the same in each block."""
+        found: dict[n.Node, None] = {}
+        seen: set[tuple[n.Node, frozenset[str]]] = set()
+
+        def visit(node: n.Node, moving: frozenset[str]) -> None:
+            if (node, moving) in seen or is_scalar(node):
+                return
+            seen.add((node, moving))
+            if not set(node.axes) & moving:
+                found[node] = None
+                return
+            for arg in self._args(node):
+                visit(arg, moving | set(self.summed(node)))
+
+        for term in self._terms(node):
+            for arg in term.args:
+                visit(arg, frozenset(over))
+        return tuple(found)
+
+    def _args(self, node: n.Node) -> tuple[n.Node, ...]:
+        """What is computed in the same place as a node."""
+        return () if self._comes(node) or _turned(node) is not None else node.args
+
+    def _loop(self, sums: list[n.Node], over: n.Axes, scope: Scope) -> None:
+        """One loop for some sums over the same axes."""
+        for node in sums:
+            for outside in self._outside(node, over):
+                self.need(outside, scope)
+        totals = {node: self._total(node) for node in sums}
+        inner = Scope(parent=scope)
+        for axis in over:
+            start = self.fresh(f"from_{size_of(axis)}")
+            self.put(f"for {start} in range(0, {size_of(axis)}, {block_of(axis)}):")
+            self.depth += 1
+            self.open_axis(inner, axis, start)
+        self._sums(tuple(arg for node in sums for t in self._terms(node) for arg in t.args), inner)
+        for node, total in totals.items():
+            part = self._partial(node, inner)
+            text = aligned(part, total.dims)
+            more = f"tl.maximum({total.text}, {text})" if isinstance(node, n.Max) else ""
+            self.put(f"{total.text} = {more}" if more else f"{total.text} += {text}")
+        self.depth -= len(over)
+        scope.values |= totals
+
+    def _total(self, node: n.Node) -> Value:
+        """The variable that a sum is added up in."""
+        dims = self.printer.dims(node)
+        name = self.fresh(_called(node))
+        if isinstance(node, n.Max):
+            self.put(f"{name} = tl.full({shape_text(dims)}, float('-inf'), ACC)")
+        else:
+            self.put(f"{name} = tl.zeros({shape_text(dims) if dims else '[]'}, ACC)")
+        return Value(text=name, dims=dims)
+
+    def _partial(self, node: n.Node, scope: Scope) -> Value:
+        """What the present blocks add to a sum."""
+        if isinstance(node, n.Contract | n.Sum | n.Max):
+            args = tuple(self.need(arg, scope) for arg in node.args)
+        else:
+            args = tuple(self._partial(arg, scope) for arg in node.args)
+        value = self.printer.value(node, args)
+        name = self.fresh("part")
+        self.put(f"{name} = {with_masks(value.text, scope.index)}")
+        return replace(value, text=name)
+
+
+def _turned(node: n.Node) -> tuple[str, str] | None:
+    """The old and the new name of an axis of the spec, where a node only renames it."""
+    match node:
+        case n.Rename(old=old, new=new) if not is_tile(old):
+            return old, new
+        case _:
+            return None
+
+
+def _called(node: n.Node) -> str:
+    match node:
+        case n.Load(name=name):
+            return f"{identifier(name)}_tile"
+        case n.Carry(state=name):
+            return f"{identifier(name)}_before"
+        case _:
+            return stem(node)
+
+
+_RESERVED = (
+    *("pid", "h", "n", "s", "i", "first", "count", "batch", "valid", "rows", "start", "stop"),
+    *("step", "length", "tl", "triton", "matmul", "expm1", "sigmoid", "softplus", "logsigmoid"),
+    *("tanh", "silu", "relu", "elu", "sign", "negated", "gelu", "gelu_tanh", "power", "on_side"),
+    *("siblings", "pair_sum"),
+)

@@ -1,0 +1,28 @@
+"""From a mixer and its plan to the text of one self-contained file of Triton kernels."""
+
+from mixerc.algebra.linear import Linear
+from mixerc.artifact import GeneratedModule
+from mixerc.backends.module.core import Core
+from mixerc.backends.module.file import Target, module_file, render
+from mixerc.backends.triton.programs import LaunchView, programs
+from mixerc.ir.mixer import Mixer
+from mixerc.plan.plan import Plan
+
+TRITON = Target(
+    name="triton",
+    needs="torch and triton",
+    helpers=(("triton", "device.py"), ("triton", "run.py")),
+    imports="import triton\nimport triton.language as tl",
+)
+
+
+def emit(mixer: Mixer, linear: Linear, plan: Plan, spec: str) -> GeneratedModule:
+    """The generated file; `spec` is the text that it was made from."""
+    core = Core(mixer, linear, plan)
+    kernels = "\n\n".join(_program(view) for view in programs(core))
+    return module_file(core, kernels, spec, TRITON)
+
+
+def _program(view: LaunchView) -> str:
+    kernels = [render("triton", f"{template}.py.j2", kernel) for template, kernel in view.kernels]
+    return "\n\n".join((*kernels, render("triton", "launch.py.j2", view)))

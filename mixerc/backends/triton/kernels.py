@@ -1,0 +1,257 @@
+"""Kernels as views for their templates: one for each value that is stored, and the scans.
+
+A kernel computes its value anew from what was given to the op and from the states at chunk
+boundaries: what several need is computed several times, and nothing else crosses memory.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from mixerc.backends.module.identifiers import identifier
+from mixerc.backends.module.layout import laid_out
+from mixerc.backends.triton.body import Body, Scope
+from mixerc.backends.triton.memory import Doors
+from mixerc.backends.triton.tiles import TilePrinter
+from mixerc.backends.triton.values import ROW, Value, aligned, block_of, dims_of, first_of, size_of
+from mixerc.plan import nodes as n
+from mixerc.plan.build import is_tile
+
+Block = tuple[str, str, str]
+"""A block of an axis: the variable with its first place, the axis's length, the block's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelView:
+    """A kernel's text, and what its launch has to give: pointers, heads, numbers and sizes.
+
+    `before` and `after` stand around the loop of a scan, `step` is the loop's first line, and
+    `bounds` names the table with the first and last step of each sequence.
+    """
+
+    name: str
+    summary: str
+    head: tuple[str, ...]
+    blocks: tuple[Block, ...]
+    places: tuple[str, ...]
+    lines: tuple[str, ...]
+    doors: Doors
+    outs: tuple[str, ...]
+    sizes: tuple[str, ...]
+    split: tuple[str, ...]
+    before: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+    step: str = ""
+    bounds: str = ""
+
+
+def map_kernel(name: str, target: n.Node, doors: Doors, *, rows: bool) -> KernelView:
+    """The kernel that stores one value: of each token if `rows`, else of each chunk."""
+    body = Body(TilePrinter(), doors.leaf, doors.buffers)
+    scope = Scope()
+    axes = tuple(a for a in target.axes if not is_tile(a))
+    for axis in axes:
+        body.open_axis(scope, axis, first_of(axis))
+    places, body.lines = tuple(body.lines), []
+    (value,) = body.compute((target,), scope)
+    base = "(rows * HEADS + h)" if rows else "(n * HEADS + h)"
+    _store(body, doors, scope, "out_at", base, value, dims_of(target.axes))
+    return _view(
+        name=name,
+        summary=f"{_described(target)}, all chunks at once.",
+        doors=doors,
+        outs=("out_at",),
+        split=axes,
+        given=("first_at", "count_at"),
+        places=places,
+        lines=tuple(body.lines),
+    )
+
+
+def scan_kernel(
+    name: str, carry: n.Carry, after: n.Node, doors: Doors, *, reverse: bool, kept: bool
+) -> KernelView:
+    """One state from chunk to chunk; what it is before each chunk is stored if `kept`."""
+    body = Body(TilePrinter(), doors.leaf, doors.buffers)
+    scope = Scope()
+    for axis in carry.axes:
+        body.open_axis(scope, axis, first_of(axis))
+    places, body.lines = tuple(body.lines), []
+    state = _state(body, doors, scope, carry, "s * HEADS + h")
+    before, body.lines = tuple(body.lines), []
+    outs = ["state_at", "last_at"]
+    if kept:
+        outs.append("kept_at")
+        _store(body, doors, scope, "kept_at", "(n * HEADS + h)", state, state.dims)
+    (value,) = body.compute((after,), scope)
+    body.put(f"{state.text} = {_whole(value, state)}")
+    lines, body.lines = tuple(body.lines), []
+    _store(body, doors, scope, "last_at", "(s * HEADS + h)", state, state.dims)
+    return _view(
+        name=name,
+        summary=f"{carry.state} from chunk to chunk{', last to first' if reverse else ''}.",
+        doors=doors,
+        outs=tuple(outs),
+        split=carry.axes,
+        given=("bounds_at",),
+        places=places,
+        before=before,
+        lines=lines,
+        after=tuple(body.lines),
+        step="n = stop - 1 - step" if reverse else "n = start + step",
+        bounds="bounds_at",
+    )
+
+
+def token_kernel(
+    name: str,
+    output: n.Node,
+    carries: tuple[tuple[n.Carry, n.Node], ...],
+    doors: Doors,
+) -> KernelView:
+    """All states from token to token, and the output of each; states never leave registers."""
+    every = _spec_axes((output, *(after for _, after in carries)))
+    split = tuple(a for a in output.axes if not is_tile(a) and a not in _reduced_axes(output))
+    body = Body(TilePrinter(tokens=True), doors.leaf, whole=frozenset(every))
+    scope = Scope()
+    for axis in every:
+        body.open_axis(scope, axis, first_of(axis) if axis in split else "0")
+    places, body.lines = tuple(body.lines), []
+    states = {carry: _state(body, doors, scope, carry, "s * HEADS + h") for carry, _ in carries}
+    before, body.lines = ("batch = start // length", *body.lines), []
+    values = body.compute((output, *(after for _, after in carries)), scope)
+    dims = dims_of(output.axes, tokens=True)
+    _store(body, doors, scope, "out_at", "(rows * HEADS + h)", values[0], dims)
+    for (carry, _), value in zip(carries, values[1:], strict=True):
+        body.put(f"next_{states[carry].text} = {_whole(value, states[carry])}")
+    for state in states.values():
+        body.put(f"{state.text} = next_{state.text}")
+    lines, body.lines = tuple(body.lines), []
+    for carry, state in states.items():
+        _store(body, doors, scope, f"last_{_name(carry)}_at", "(s * HEADS + h)", state, state.dims)
+    firsts = [f"state_{_name(carry)}_at" for carry in states]
+    lasts = [f"last_{_name(carry)}_at" for carry in states]
+    return _view(
+        name=name,
+        summary="From token to token.",
+        doors=doors,
+        outs=("out_at", *firsts, *lasts),
+        split=split,
+        given=("tokens_at",),
+        places=places,
+        before=before,
+        lines=lines,
+        after=tuple(body.lines),
+        step="rows = start + step",
+        bounds="tokens_at",
+    )
+
+
+def _state(body: Body, doors: Doors, scope: Scope, carry: n.Carry, base: str) -> Value:
+    """The state before the first step, in a variable of its own."""
+    name = f"{_name(carry)}_state"
+    pointer = f"state_{_name(carry)}_at" if doors.tokens else "state_at"
+    offset, masks = doors.place(f"({base})", carry.axes, scope)
+    mask = f", mask={' & '.join(masks)}, other=0.0" if masks else ""
+    body.put(f"{name} = tl.load({pointer} + {offset}{mask}).to(ACC)")
+    scope.values[carry] = value = Value(text=name, dims=carry.axes, zero=frozenset(carry.axes))
+    return value
+
+
+def _name(carry: n.Carry) -> str:
+    return identifier(carry.state)
+
+
+def _whole(value: Value, state: Value) -> str:
+    """A state's next value with every dimension of the state."""
+    text = aligned(value, state.dims)
+    missing = set(state.dims) - set(value.dims)
+    return f"{text} + tl.zeros_like({state.text})" if missing else text
+
+
+def _store(
+    body: Body, doors: Doors, scope: Scope, pointer: str, base: str, value: Value, dims: n.Axes
+) -> None:
+    """Writes a tile to its place, and repeats it along the dimensions that it lacks."""
+    offset, masks = doors.place(base, dims, scope)
+    if ROW in dims:
+        masks.append(aligned(Value(text="valid", dims=(ROW,)), dims))
+    text = f"{aligned(value, dims)}.to({pointer}.dtype.element_ty)"
+    mask = f", mask={' & '.join(masks)}" if masks else ""
+    if set(dims) - set(value.dims):
+        shape = ", ".join("CHUNK" if d == ROW else block_of(d) for d in dims)
+        text = f"tl.broadcast_to({text}, ({shape},))"
+    body.put(f"tl.store({pointer} + {offset}, {text}{mask})")
+
+
+def _view(
+    *,
+    name: str,
+    summary: str,
+    doors: Doors,
+    outs: tuple[str, ...],
+    split: tuple[str, ...],
+    given: tuple[str, ...],
+    places: tuple[str, ...],
+    lines: tuple[str, ...],
+    before: tuple[str, ...] = (),
+    after: tuple[str, ...] = (),
+    step: str = "",
+    bounds: str = "",
+) -> KernelView:
+    sizes = tuple(dict.fromkeys((*doors.sizes, *map(size_of, split))))
+    constants = [f"{x}: tl.constexpr" for x in ("HEADS", "CHUNK", *sizes, *map(block_of, sizes))]
+    constants += [f"{x}: tl.constexpr" for x in (*doors.heads, *doors.numbers.values())]
+    constants += [f"{x}: tl.constexpr" for x in ("ACC", "DOT", "PREC")]
+    parameters = (*given, *outs, *doors.pointers, "length", *constants)
+    return KernelView(
+        name=name,
+        summary=summary,
+        head=laid_out(f"def {name}({', '.join(parameters)}):", 0),
+        blocks=tuple((first_of(a), size_of(a), block_of(a)) for a in split),
+        places=places,
+        lines=lines,
+        doors=doors,
+        outs=outs,
+        sizes=sizes,
+        split=split,
+        before=before,
+        after=after,
+        step=step,
+        bounds=bounds,
+    )
+
+
+def _described(node: n.Node) -> str:
+    axes = ", ".join(axis.removeprefix("#") for axis in node.axes)
+    return f"A value [{axes}]"
+
+
+def ancestors(nodes: Iterable[n.Node]) -> tuple[n.Node, ...]:
+    """The nodes and what they are made of, arguments first."""
+    found: dict[n.Node, None] = {}
+
+    def visit(node: n.Node) -> None:
+        if node not in found:
+            for arg in node.args:
+                visit(arg)
+            found[node] = None
+
+    for node in nodes:
+        visit(node)
+    return tuple(found)
+
+
+def _spec_axes(nodes: Iterable[n.Node]) -> tuple[str, ...]:
+    """Every axis of the spec that has a place in the kernel."""
+    every = (axis for node in ancestors(nodes) for axis in node.axes if not is_tile(axis))
+    return tuple(dict.fromkeys(every))
+
+
+def _reduced_axes(output: n.Node) -> frozenset[str]:
+    """The axes that a sum on the way to the output goes over."""
+    return frozenset(
+        axis
+        for node in ancestors((output,))
+        if isinstance(node, n.Contract | n.Sum | n.Max)
+        for axis in node.over
+    )

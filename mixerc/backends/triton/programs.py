@@ -1,0 +1,213 @@
+"""Programs of a plan as kernels and the functions that launch them in order."""
+
+from dataclasses import dataclass, field
+
+from mixerc.backends.module.core import Core, Inputs
+from mixerc.backends.module.layout import laid_out, tuple_text
+from mixerc.backends.triton.kernels import (
+    KernelView,
+    ancestors,
+    map_kernel,
+    scan_kernel,
+    token_kernel,
+)
+from mixerc.backends.triton.memory import Doors
+from mixerc.backends.triton.values import size_of
+from mixerc.plan import nodes as n
+from mixerc.plan.build import is_tile
+from mixerc.plan.distribute import Program, is_scalar
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchView:
+    """A function over a whole batch; `kernels` are (template, view) pairs."""
+
+    name: str
+    summary: str
+    parameters: str
+    lines: tuple[str, ...]
+    returns: str
+    kernels: tuple[tuple[str, KernelView], ...]
+
+
+def programs(core: Core) -> tuple[LaunchView, ...]:
+    """The four programs, in the order of the file."""
+    plan = core.plan
+    return (
+        _Launches("forward", plan.forward, core.loads).forward(),
+        _Launches("recurrent", plan.recurrent, core.loads).recurrent(),
+        _Launches("states", plan.forward, core.loads).states(),
+        _Launches("backward", plan.backward, core.loads).backward(plan.forward),
+    )
+
+
+@dataclass(slots=True)
+class _Launches:
+    """Writes the launches of one program."""
+
+    name: str
+    program: Program
+    inputs: Inputs
+    lines: list[str] = field(default_factory=list)
+    kernels: list[tuple[str, KernelView]] = field(default_factory=list)
+    buffers: dict[n.Node, str] = field(default_factory=dict)
+
+    def forward(self) -> LaunchView:
+        """The states at chunk boundaries, then the output."""
+        self._scans(reverse=False)
+        (_, output), *_ = self.program.outputs
+        self._map(output, "outputs[0]", rows=True)
+        return self._view("The parallel mode.", "size, outputs", self._lasts())
+
+    def states(self) -> LaunchView:
+        """The states at chunk boundaries alone."""
+        self._scans(reverse=False)
+        kept = tuple_text([f"kept_{i}" for i in range(len(self.program.carries))])
+        return self._view(
+            "The states before each chunk, and after the last.", "size", f"{kept}, {self._lasts()}"
+        )
+
+    def backward(self, forward: Program) -> LaunchView:
+        """The cotangents of states, last chunk to first, then those of the inputs."""
+        for index, (carry, _) in enumerate(forward.carries):
+            self.buffers[carry] = f"before_{index}"
+            self.lines.append(f"before_{index} = kept[{index}]")
+        self._scans(reverse=True)
+        made = []
+        for index, (_, node) in enumerate(self.program.outputs):
+            rows = n.ROW in node.axes
+            lengths = self._lengths(tuple(a for a in node.axes if not is_tile(a)))
+            memory = f"run.rows(streams[0]{''.join(f', {x}' for x in lengths)})"
+            memory = memory if rows else f"run.chunked({', '.join(lengths)})"
+            self.lines.append(f"d_{index} = {memory}")
+            self._map(node, f"d_{index}", rows=rows)
+            made.append(f"d_{index}")
+        return self._view(
+            "The cotangents of the inputs, and of the first states.",
+            "size, kept",
+            f"{tuple_text(made)}, {self._lasts()}",
+        )
+
+    def recurrent(self) -> LaunchView:
+        """Token by token, in one kernel."""
+        (_, output), *_ = self.program.outputs
+        view = token_kernel(
+            f"{self.name}_1", output, self.program.carries, Doors(tokens=True, buffers={})
+        )
+        given = {"out_at": "outputs[0]"}
+        names = [out.removeprefix("state_") for out in view.outs if out.startswith("state_")]
+        for index, name in enumerate(names):
+            self.lines.append(f"last_{index} = torch.empty_like(states[{index}])")
+            given |= {f"state_{name}": f"states[{index}]", f"last_{name}": f"last_{index}"}
+        self._launch("scan", "token_scan", view, given)
+        return self._view("The recurrent mode.", "size, outputs", self._lasts())
+
+    def _scans(self, *, reverse: bool) -> None:
+        """What each chunk does to the states, and the states from chunk to chunk."""
+        carries = tuple(carry for carry, _ in self.program.carries)
+        for index, (carry, after) in enumerate(self.program.carries):
+            for node in _brought(after, carries):
+                self._buffer(node)
+            self.lines.append(f"kept_{index} = run.chunked({', '.join(self._lengths(carry.axes))})")
+            self.lines.append(f"last_{index} = torch.empty_like(states[{index}])")
+            view = scan_kernel(
+                self._next(), carry, after, self._doors(), reverse=reverse, kept=True
+            )
+            given = {"state_at": f"states[{index}]", "last_at": f"last_{index}"}
+            self._launch("scan", "scan", view, given | {"kept_at": f"kept_{index}"})
+        for index, carry in enumerate(carries):
+            self.buffers[carry] = f"kept_{index}"
+
+    def _buffer(self, node: n.Node) -> None:
+        """Memory for what each chunk brings to a scan, and the kernel that fills it."""
+        if node in self.buffers:
+            return
+        name = f"brought_{len(self.buffers)}"
+        axes = tuple(a for a in node.axes if not is_tile(a))
+        self.lines.append(f"{name} = run.chunked({', '.join(self._lengths(axes))})")
+        self._map(node, name, rows=False)
+        self.buffers[node] = name
+
+    def _map(self, node: n.Node, out: str, *, rows: bool) -> None:
+        view = map_kernel(self._next(), node, self._doors(), rows=rows)
+        self._launch("map", "map", view, {"out_at": out})
+
+    def _next(self) -> str:
+        return f"{self.name}_{len(self.kernels) + 1}"
+
+    def _doors(self) -> Doors:
+        known = {load.name for load in (*self.inputs.streams, *self.inputs.constants)}
+        loads = (x.name for x in ancestors(self._roots()) if isinstance(x, n.Load))
+        return Doors(
+            tokens=False,
+            buffers={node: f"{name}_at" for node, name in self.buffers.items()},
+            masked=frozenset(name for name in loads if name not in known),
+        )
+
+    def _roots(self) -> tuple[n.Node, ...]:
+        nexts = (after for _, after in self.program.carries)
+        return (*(node for _, node in self.program.outputs), *nexts)
+
+    def _launch(self, template: str, how: str, view: KernelView, given: dict[str, str]) -> None:
+        """The call of a kernel with all that it takes."""
+        self.kernels.append((template, view))
+        arguments = [f"{name}={text}" for name, text in given.items()]
+        doors = view.doors
+        for pointer, name in doors.pointers.items():
+            arguments.append(f"{pointer}={self._tensor(pointer, name)}")
+        arguments += [f"{heads}={self._tensor('', x)}.shape[1]" for heads, x in doors.heads.items()]
+        arguments += [f"{name}={text}" for text, name in doors.numbers.items()]
+        blocks = []
+        for size in view.sizes:
+            cut = size in map(size_of, view.split) or not doors.tokens
+            held = f"{'block' if cut else 'whole_block'}({self._length(size)})"
+            arguments += [f"{size}={self._length(size)}", f"{size}_BLOCK={held}"]
+        for axis in view.split:
+            length = self._length(size_of(axis))
+            blocks.append(f"({length}, block({length}))")
+        text = f"run.{how}({view.name}, [{', '.join(blocks)}], {', '.join(arguments)})"
+        self.lines += laid_out(text, 4)
+
+    def _tensor(self, pointer: str, name: str) -> str:
+        """The variable of what a pointer points to."""
+        if name == pointer:
+            return name.removesuffix("_at")
+        for which, loads in (
+            ("streams", self.inputs.streams),
+            ("constants", self.inputs.constants),
+        ):
+            for index, load in enumerate(loads):
+                if load.name == name:
+                    return f"{which}[{index}]"
+        return f"streams[{len(self.inputs.streams)}]"
+
+    def _lengths(self, axes: n.Axes) -> list[str]:
+        return [self._length(size_of(axis)) for axis in axes]
+
+    def _length(self, size: str) -> str:
+        return f'size["{size}"]'
+
+    def _lasts(self) -> str:
+        return f"[{', '.join(f'last_{i}' for i in range(len(self.program.carries)))}]"
+
+    def _view(self, summary: str, more: str, returns: str) -> LaunchView:
+        return LaunchView(
+            name=f"{self.name}_piece",
+            summary=summary,
+            parameters=f"run, streams, constants, states, {more}",
+            lines=tuple(self.lines),
+            returns=returns,
+            kernels=tuple(self.kernels),
+        )
+
+
+def _brought(after: n.Node, carries: tuple[n.Carry, ...]) -> tuple[n.Node, ...]:
+    """What a state's next value takes from the chunk: nodes that depend on no state."""
+    moving: set[n.Node] = set(carries)
+    for node in ancestors((after,)):
+        if any(arg in moving for arg in node.args):
+            moving.add(node)
+    if after not in moving:
+        return () if is_scalar(after) else (after,)
+    args = (arg for node in ancestors((after,)) if node in moving for arg in node.args)
+    return tuple(dict.fromkeys(x for x in args if x not in moving and not is_scalar(x)))

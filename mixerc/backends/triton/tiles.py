@@ -1,0 +1,210 @@
+"""Nodes of a plan as Triton expressions over tiles, one at a time."""
+
+from dataclasses import dataclass, replace
+
+from mixerc.backends.triton.contraction import contraction, sibling_width
+from mixerc.backends.triton.primitives import CALM, KEEPS_ZERO, TEXTS
+from mixerc.backends.triton.values import COLUMN, ROW, Dims, Value, aligned, dims_of, mask_of
+from mixerc.plan import nodes as n
+from mixerc.plan.build import is_tile
+from mixerc.plan.distribute import is_scalar
+
+_EYE = "(i[:, None] == i[None, :])"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TilePrinter:
+    """Prints nodes from the values of their arguments; `tokens`: without rows, for C = 1."""
+
+    tokens: bool = False
+
+    def dims(self, node: n.Node) -> Dims:
+        """All dimensions of the node's tile."""
+        return dims_of(node.axes, tokens=self.tokens)
+
+    def value(self, node: n.Node, args: tuple[Value, ...]) -> Value:
+        """The expression, over only those dimensions along which it differs."""
+        match node:
+            case n.Map():
+                return self._map(node, args)
+            case n.Contract():
+                return self._contract(node, args)
+            case n.Sum() | n.Max():
+                return self._reduced(node, args[0])
+            case n.Spread():
+                return args[0]
+            case n.Rename(old=old, new=new):
+                return self._renamed(args[0], old, new)
+            case _ if self.tokens:
+                return self._token(node, args)
+            case _:
+                return self._tile(node, args)
+
+    def _map(self, node: n.Map, args: tuple[Value, ...]) -> Value:
+        dims = tuple(d for d in self.dims(node) if any(d in arg.dims for arg in args))
+        texts = tuple(aligned(arg, dims) for arg in args)
+        wide = [i for i, arg in enumerate(args) if not is_scalar(node.args[i])]
+        zero = frozenset[str]()
+        if node.primitive == "mul" and all(arg.calm for arg in args):
+            zero = frozenset().union(*(arg.zero for arg in args))
+        elif node.primitive in KEEPS_ZERO or (node.primitive == "div" and wide == [0]):
+            zero = args[0].zero
+        elif node.primitive in ("add", "sub", "max", "min") and len(wide) == len(args):
+            zero = args[0].zero & args[1].zero
+        sides = [arg.side for arg in args if arg.side is not None]
+        value = Value(
+            text=_applied(node, texts),
+            dims=dims,
+            side=sides[0] if sides else None,
+            zero=zero,
+            calm=node.primitive in CALM and all(arg.calm for arg in args),
+        )
+        return self._siblings(node, value)
+
+    def _contract(self, node: n.Contract, args: tuple[Value, ...]) -> Value:
+        left, right = (self._finite(arg, node.over) for arg in args)
+        dims = self.dims(node)
+        present = tuple(d for d in dims if d in left.dims or d in right.dims)
+        text = contraction(node, left, right, present, tokens=self.tokens)
+        side = left.side or right.side
+        if COLUMN in (*left.dims, *right.dims):
+            paired = any(a.startswith("#p") for a in node.axes)
+            side = ("right" if ROW in dims else "left") if paired else None
+        value = Value(text=text, dims=present, side=side, zero=left.zero | right.zero)
+        return self._siblings(node, value)
+
+    def _siblings(self, node: n.Node, value: Value) -> Value:
+        """A level of a pair tile has 0 wherever row and key are not in the same pair."""
+        width = 0 if self.tokens else sibling_width(node)
+        if not width:
+            return value
+        kept = f"siblings(i[:, None], i[None, :], {width})"
+        return replace(self._chosen(value, kept, "0.0", (ROW, COLUMN)), side=None)
+
+    def _finite(self, value: Value, over: n.Axes, other: str = "0.0") -> Value:
+        """The value with zeros (or another number) past the ends of the axes that are summed."""
+        text = value.text
+        for axis in over:
+            known = axis in value.zero and other == "0.0"
+            if not is_tile(axis) and axis in value.dims and not known:
+                kept = aligned(Value(text=mask_of(axis), dims=(axis,)), value.dims)
+                text = f"tl.where({kept}, {text}, {other})"
+        return Value(text=text, dims=value.dims, side=value.side, zero=value.zero | set(over))
+
+    def _reduced(self, node: n.Sum | n.Max, arg: Value) -> Value:
+        over = [a for a in node.over if not is_tile(a)]
+        maximum = isinstance(node, n.Max)
+        text = self._finite(arg, node.over, "float('-inf')" if maximum else "0.0").text
+        rows = [a for a in node.over if is_tile(a) and not self.tokens]
+        if rows:
+            text = self._rows_once(text, arg, rows)
+        summed = [ROW] * bool(rows) + over
+        dims = tuple(d for d in arg.dims if d not in summed)
+        for place in sorted((arg.dims.index(d) for d in summed if d in arg.dims), reverse=True):
+            text = f"{'tl.max' if maximum else 'tl.sum'}({text}, axis={place})"
+        return Value(text=text, dims=dims, zero=arg.zero, calm=arg.calm)
+
+    def _rows_once(self, text: str, arg: Value, axes: list[str]) -> str:
+        """Rows that repeat another's value, or hold none, count nothing."""
+        if ROW not in arg.dims:
+            raise AssertionError("a sum over rows of a value without them")
+        if axes == [n.ROW]:
+            return text
+        width = int(axes[0][2:])
+        kept = f"i % {2 * width} == 0"
+        if any(a.startswith("#r") for a in axes):
+            kept = f"on_side(i, {width}, {int(arg.side == 'right')})"
+        mask = aligned(Value(text=f"({kept})", dims=(ROW,)), arg.dims)
+        return f"tl.where({mask}, {text}, 0.0)"
+
+    def _renamed(self, arg: Value, old: str, new: str) -> Value:
+        if is_tile(old):
+            turned = new.endswith("'") != old.endswith("'")
+            swap = {ROW: COLUMN, COLUMN: ROW} if turned else {}
+            dims = tuple(swap.get(d, d) for d in arg.dims)
+        else:
+            dims = tuple(new if d == old else d for d in arg.dims)
+        zero = frozenset(new if a == old else a for a in arg.zero)
+        return Value(text=arg.text, dims=dims, side=arg.side, zero=zero, calm=arg.calm)
+
+    def _token(self, node: n.Node, args: tuple[Value, ...]) -> Value:
+        """With one row nothing lies between rows, and no row lies past the end."""
+        match node:
+            case n.Pad() | n.Blocks() | n.Diagonal():
+                return args[0]
+            case n.Triangle(strict=False):
+                return args[0]
+            case n.Triangle():
+                return Value(text=f"{args[0].text} * 0", dims=args[0].dims)
+            case _:
+                raise AssertionError(type(node).__name__)
+
+    def _tile(self, node: n.Node, args: tuple[Value, ...]) -> Value:
+        first = args[0]
+        match node:
+            case n.Pad(fill=fill):
+                return self._chosen(first, "valid", f"{fill}.0", (ROW,))
+            case n.Halves(side=side):
+                return Value(text=first.text, dims=first.dims, side=side, zero=first.zero)
+            case n.Place(width=width, side=side) | n.Unpick(width=width, side=side):
+                kept = f"on_side(i, {width}, {int(side == 'right')})"
+                return self._chosen(first, kept, "0.0", (ROW,))
+            case n.Pick(width=width, side=side):
+                kept = f"on_side(i, {width}, {int(side == 'right')})"
+                if width > 1:
+                    kept = f"{kept} & (i % {width} == 0)"
+                chosen = self._chosen(first, kept, "0.0", (ROW,))
+                return self._with(chosen, f"pair_sum({chosen.text}, {width})")
+            case n.Grow(width=width, side=side):
+                return self._grown(node, first, args[1], f"{width}, {int(side == 'right')}")
+            case n.Blocks():
+                return self._blocks(node, args)
+            case n.Block(width=width):
+                kept = f"siblings(i[:, None], i[None, :], {width})"
+                return self._chosen(first, kept, "0.0", (ROW, COLUMN))
+            case n.Diagonal():
+                text = f"tl.sum(tl.where({_EYE}, {first.text}, 0.0), axis=1)"
+                return Value(text=text, dims=(ROW,))
+            case n.Triangle(strict=strict):
+                kept = f"i[:, None] {'>' if strict else '>='} i[None, :]"
+                return self._chosen(first, kept, "0.0", (ROW, COLUMN))
+            case _:
+                raise AssertionError(type(node).__name__)
+
+    def _chosen(self, value: Value, kept: str, other: str, at: Dims) -> Value:
+        """The value where `kept` holds (over the dimensions `at`), another elsewhere."""
+        dims = (*at, *(d for d in value.dims if d not in at))
+        mask = aligned(Value(text=f"({kept})", dims=at), dims)
+        return Value(
+            text=f"tl.where({mask}, {aligned(value, dims)}, {other})",
+            dims=dims,
+            zero=value.zero if other == "0.0" else frozenset(),
+            calm=value.calm,
+        )
+
+    def _with(self, value: Value, text: str) -> Value:
+        return Value(text=text, dims=value.dims, zero=value.zero, calm=value.calm)
+
+    def _grown(self, node: n.Grow, rows: Value, factor: Value, where: str) -> Value:
+        dims = tuple(d for d in self.dims(node) if d in rows.dims or d in factor.dims or d == ROW)
+        held, by = aligned(rows, dims), aligned(factor, dims)
+        side = aligned(Value(text=f"on_side(i, {where})", dims=(ROW,)), dims)
+        calm = rows.calm and factor.calm
+        text = f"tl.where({side}, {held} * {by}, {held})"
+        return Value(text=text, dims=dims, zero=rows.zero if calm else frozenset(), calm=calm)
+
+    def _blocks(self, node: n.Blocks, args: tuple[Value, ...]) -> Value:
+        """Levels do not overlap: the triangle is their sum."""
+        terms = [aligned(arg, (ROW, COLUMN)) for arg in args[int(node.diagonal) :]]
+        if node.diagonal:
+            terms.insert(0, f"tl.where({_EYE}, {aligned(args[0], (ROW, COLUMN))}, 0.0)")
+        return Value(text=" + ".join(terms), dims=(ROW, COLUMN))
+
+
+def _applied(node: n.Map, texts: tuple[str, ...]) -> str:
+    """A primitive's text; whole powers are products."""
+    match node:
+        case n.Map(primitive="pow", args=(_, n.Number(value=value))) if value in (2, 3, 4):
+            return " * ".join([texts[0]] * int(value))
+        case _:
+            return TEXTS[node.primitive](*texts)

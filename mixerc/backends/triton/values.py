@@ -1,0 +1,99 @@
+"""What a node is inside a Triton kernel: a tile whose rows are always the rows of the chunk.
+
+A value with one row a pair of blocks holds it in every row of the pair, and one with the rows of
+one side of each pair holds anything in the rows of the other side. So every node of the dyadic
+algebra is a tile of C rows (or C × C), moved about by masks, and no shape depends on a level.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mixerc.backends.module.printer import within
+from mixerc.plan import nodes as n
+from mixerc.plan.build import is_tile
+
+ROW, COLUMN = "row", "column"
+_MASK, _OTHER = "MASK_OF_", "_other"
+Dims = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Value:
+    """A variable (or an expression) and its dimensions: rows, rows seen as keys, axes of the spec.
+
+    `side` says which rows of each pair hold something. Past the end of an axis in `zero` there
+    are zeros; a value that is not `calm` may hold infinities there.
+    """
+
+    text: str
+    dims: Dims = ()
+    side: n.Side | None = None
+    zero: frozenset[str] = frozenset()
+    calm: bool = True
+
+
+def dims_of(axes: n.Axes, *, tokens: bool = False) -> Dims:
+    """The dimensions of a node with these axes; token by token there are no rows."""
+    spec = tuple(axis for axis in axes if not is_tile(axis))
+    if tokens:
+        return spec
+    tile = [axis for axis in axes if is_tile(axis)]
+    column = any(axis.endswith("'") for axis in tile)
+    row = any(not axis.endswith("'") and not axis.startswith("#p") for axis in tile)
+    pairs = bool(tile) and not column
+    return (*((ROW,) if row or pairs else ()), *((COLUMN,) if column else ()), *spec)
+
+
+def aligned(value: Value, dims: Dims) -> str:
+    """The value with its dimensions in the places that `dims` give them; others have length 1."""
+    kept = tuple(dim for dim in dims if dim in value.dims)
+    text = value.text
+    if kept != value.dims:
+        order = ", ".join(str(value.dims.index(dim)) for dim in kept)
+        text = f"tl.permute({text}, ({order}))"
+    if kept == dims or not kept:
+        return text
+    return f"{within(text)}[{', '.join(':' if dim in kept else 'None' for dim in dims)}]"
+
+
+def shape_text(dims: Dims) -> str:
+    """The shape of a tile."""
+    lengths = [length_text(dim) for dim in dims]
+    return f"({', '.join(lengths)}{',' if len(lengths) == 1 else ''})"
+
+
+def length_text(dim: str) -> str:
+    """The length of a dimension of a tile: a name of the kernel."""
+    return "CHUNK" if dim in (ROW, COLUMN) else block_of(dim)
+
+
+def size_of(axis: str) -> str:
+    """The name of an axis's length."""
+    return axis.rstrip("'")
+
+
+def block_of(axis: str) -> str:
+    """The name of the number of places of an axis that a tile holds."""
+    return f"{size_of(axis)}_BLOCK"
+
+
+def first_of(axis: str) -> str:
+    """The variable with the first place of an axis's block in a program of the grid."""
+    return f"first_{size_of(axis)}{_OTHER if axis.endswith(chr(39)) else ''}"
+
+
+def mask_of(axis: str) -> str:
+    """Stands for the mask of an axis until the place of the text says which block it is of."""
+    return f"{_MASK}{axis.replace(chr(39), _OTHER)}"
+
+
+def with_masks(text: str, index: Callable[[str], str]) -> str:
+    """The text with the mask of each axis, from the variable with its places."""
+
+    def found(match: re.Match[str]) -> str:
+        name = match[1]
+        axis = f"{name.removesuffix(_OTHER)}'" if name.endswith(_OTHER) else name
+        return f"{index(axis)}_in"
+
+    return re.sub(rf"{_MASK}(\w+)", found, text)

@@ -1,0 +1,99 @@
+"""The moves of a chunk algebra in Triton: what a generated file uses is copied into it.
+
+Tiles have the rows of a chunk first. `w` is the width of the blocks of a dyadic level; adjacent
+blocks make a pair, and `side` is 0 for the rows of the left one and 1 for the right one.
+"""
+
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def on_side(i, w: tl.constexpr, side: tl.constexpr):
+    """Whether row i stands in the block on that side of its pair."""
+    return (i // w) % 2 == side
+
+
+@triton.jit
+def siblings(i, j, w: tl.constexpr):
+    """Whether row i stands right of row j in the same pair."""
+    return (i // (2 * w) == j // (2 * w)) & ((i // w) % 2 == 1) & ((j // w) % 2 == 0)
+
+
+@triton.jit
+def pair_sum(x, w: tl.constexpr):
+    """The sum over the rows of each pair, in all of its rows."""
+    split = tl.reshape(x, (x.shape[0] // (2 * w), 2 * w, x.numel // x.shape[0]))
+    total = tl.sum(split, axis=1, keep_dims=True)
+    return tl.reshape(tl.broadcast_to(total, split.shape), x.shape)
+
+
+@triton.jit
+def sigmoid(x):
+    return 1 / (1 + tl.exp(-x))
+
+
+@triton.jit
+def softplus(x):
+    return tl.maximum(x, x * 0) + tl.log(1 + tl.exp(-tl.abs(x)))
+
+
+@triton.jit
+def logsigmoid(x):
+    return -softplus(-x)
+
+
+@triton.jit
+def tanh(x):
+    return 2 * sigmoid(2 * x) - 1
+
+
+@triton.jit
+def silu(x):
+    return x * sigmoid(x)
+
+
+@triton.jit
+def relu(x):
+    return tl.maximum(x, x * 0)
+
+
+@triton.jit
+def expm1(x):
+    return tl.exp(x) - 1
+
+
+@triton.jit
+def elu(x):
+    return tl.where(x > 0, x, expm1(tl.minimum(x, x * 0)))
+
+
+@triton.jit
+def sign(x):
+    return (x > 0).to(x.dtype) - (x < 0).to(x.dtype)
+
+
+@triton.jit
+def negated(x):
+    return x == 0
+
+
+@triton.jit
+def gelu(x):
+    return x * (1 + tl.erf(x * 0.7071067811865476)) * 0.5
+
+
+@triton.jit
+def gelu_tanh(x):
+    return x * sigmoid(1.5957691216057308 * (x + 0.044715 * x * x * x))
+
+
+@triton.jit
+def power(x, y):
+    return tl.exp(y * tl.log(x))
+
+
+@triton.jit
+def matmul(a, b, ACC: tl.constexpr, DOT: tl.constexpr, PREC: tl.constexpr):
+    """A matrix product in the dtype of the inputs, summed in that of accumulation."""
+    return tl.dot(a.to(DOT), b.to(DOT), input_precision=PREC, out_dtype=ACC)

@@ -1,0 +1,144 @@
+"""A pass over a batch in Triton: tables of chunks, memory for what kernels hand on, launches.
+
+Streams are [B, T, H, axes…], constants [B, H, axes…] and states [sequences, H, axes…].
+"""
+
+import torch
+import triton
+import triton.language as tl
+
+
+class Run:
+    """One call: how its sequences fall into chunks, and the settings that every kernel takes.
+
+    `first` and `count` say where each chunk begins (in a row of all tokens) and how many tokens
+    it has; `bounds` where the chunks of each sequence begin, and `tokens` where its tokens do.
+    """
+
+    def __init__(self, streams, states, chunk, cu_seqlens):
+        batch, length = streams[0].shape[:2]
+        device = streams[0].device
+        self.chunk, self.length, self.device = chunk, max(length, 1), device
+        self.heads = max(x.shape[2] for x in streams)
+        self.sequences = states[0].shape[0] if states else batch
+        self.acc = accumulation(streams)
+        self.dot = self.acc if self.acc == torch.float64 else product_dtype(streams)
+        if cu_seqlens is None:
+            cu_seqlens = torch.arange(batch + 1, device=device) * length
+            self.chunks = batch * -(-length // chunk)
+        else:
+            self.chunks = length // chunk + self.sequences
+        self.tokens = cu_seqlens.to(torch.int64)
+        counts = (self.tokens.diff() + chunk - 1) // chunk
+        self.bounds = torch.cat((counts.new_zeros(1), counts.cumsum(0)))
+        index = torch.arange(self.chunks, device=device)
+        within = torch.searchsorted(self.bounds[1:], index, right=True)
+        within = within.clamp(max=max(self.sequences - 1, 0))
+        first = self.tokens[within] + (index - self.bounds[within]) * chunk
+        self.first = first.clamp(max=max(batch * length - 1, 0))
+        self.count = (self.tokens[within + 1] - first).clamp(max=chunk)
+
+    def flat(self, x):
+        """A stream as [tokens, heads, axes…]."""
+        return x.reshape(x.shape[0] * x.shape[1], *x.shape[2:]).contiguous()
+
+    def chunked(self, *lengths):
+        """Memory for a value of each chunk."""
+        return torch.empty(self.chunks, self.heads, *lengths, dtype=self.acc, device=self.device)
+
+    def rows(self, like, *lengths):
+        """Memory for a value of each token."""
+        return torch.empty(like.shape[0], self.heads, *lengths, dtype=self.acc, device=self.device)
+
+    def launch(self, kernel, programs, blocks, **arguments):
+        """Runs a kernel for each head and block of some chunks or sequences."""
+        for length, block in blocks:
+            programs *= -(-length // block)
+        if programs:
+            kernel[(programs * self.heads,)](
+                **arguments,
+                length=self.length,
+                HEADS=self.heads,
+                CHUNK=self.chunk,
+                ACC=DTYPES[self.acc],
+                DOT=DTYPES[self.dot],
+                PREC="ieee",
+                num_warps=4,
+                num_stages=2,
+                enable_fp_fusion=True,
+            )
+
+    def map(self, kernel, blocks, **arguments):
+        """A kernel over all chunks at once."""
+        given = {"first_at": self.first, "count_at": self.count, **arguments}
+        self.launch(kernel, self.chunks, blocks, **given)
+
+    def scan(self, kernel, blocks, **arguments):
+        """A kernel from chunk to chunk of each sequence."""
+        self.launch(kernel, self.sequences, blocks, bounds_at=self.bounds, **arguments)
+
+    def token_scan(self, kernel, blocks, **arguments):
+        """A kernel from token to token of each sequence."""
+        self.launch(kernel, self.sequences, blocks, tokens_at=self.tokens, **arguments)
+
+
+DTYPES = {
+    torch.float64: tl.float64,
+    torch.float32: tl.float32,
+    torch.bfloat16: tl.bfloat16,
+    torch.float16: tl.float16,
+}
+
+
+def product_dtype(streams):
+    """The dtype of the operands of matrix products: that of the streams, where they agree."""
+    found = {x.dtype for x in streams if x.dtype in DTYPES}
+    half = found & {torch.bfloat16, torch.float16}
+    return half.pop() if len(half) == 1 else torch.float32
+
+
+def whole_block(length):
+    """The power of two that holds an axis."""
+    return max(triton.next_power_of_2(length), 16)
+
+
+def block(length):
+    """How many places of an axis a tile holds."""
+    return min(whole_block(length), 64)
+
+
+def run_forward(program, chunk, streams, constants, states, size, outputs, cu_seqlens):
+    """Fills `outputs`, and returns the states after the last token."""
+    run = Run(streams, states, chunk, cu_seqlens)
+    held = ([run.flat(x) for x in streams], [x.contiguous() for x in constants])
+    firsts = [x.to(run.acc).contiguous() for x in states]
+    return program(run, *held, firsts, size, [run.flat(x) for x in outputs])
+
+
+def run_backward(programs, chunk, streams, constants, states, size, cotangents, finals, cu_seqlens):
+    """Cotangents of streams, of constants (one row a batch row) and of the first states."""
+    run = Run(streams, states, chunk, cu_seqlens)
+    find_states, adjoint, of_streams, of_constants = programs
+    held = ([run.flat(x) for x in (*streams, *cotangents)], [x.contiguous() for x in constants])
+    firsts = [x.to(run.acc).contiguous() for x in states]
+    kept, _ = find_states(run, *held, firsts, size)
+    lasts = [x.to(run.acc).contiguous() for x in finals]
+    made, d_states = adjoint(run, *held, lasts, size, kept)
+    d_streams = [torch.zeros_like(x) for x in streams]
+    for index, found in zip(of_streams, made[: len(of_streams)], strict=True):
+        x = streams[index]
+        found = found.sum(1, keepdim=True) if x.shape[2] < run.heads else found
+        d_streams[index] = found.to(x.dtype).reshape(x.shape)
+    d_constants = [torch.zeros_like(x) for x in constants]
+    for index, found in zip(of_constants, made[len(of_streams) :], strict=True):
+        d_constants[index] = summed_chunks(run, found, constants[index], cu_seqlens)
+    d_firsts = [d.to(x.dtype) for d, x in zip(d_states, states, strict=True)]
+    return [*d_streams, *d_constants, *d_firsts]
+
+
+def summed_chunks(run, found, like, cu_seqlens):
+    """What each chunk gave to the cotangent of a constant, added up a batch row."""
+    if cu_seqlens is not None:
+        found = found[: int(run.bounds[-1])]
+    total = found.unflatten(0, (like.shape[0], -1)).sum(1)
+    return (total.sum(1, keepdim=True) if like.shape[1] < run.heads else total).to(like.dtype)
