@@ -130,6 +130,7 @@ def find_axis(scope: Scope, name: str, span: Span) -> Axis | None:
     plain = name.removesuffix("'")
     if plain == "d_model" or (plain in scope.sizes and plain not in ("heads", "layers", "length")):
         scope.read.add(plain)
+        scope.lengths.add(plain)
         return name
     scope.report(errors.unknown_axis(span, name, ["d_model", *scope.sizes]))
     return None

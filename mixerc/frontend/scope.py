@@ -10,7 +10,7 @@ from typing import TypeAlias
 from mixerc.diagnostics.diagnostic import Diagnostic
 from mixerc.diagnostics.span import Span
 from mixerc.frontend import syntax
-from mixerc.ir.expr import Expr, Number
+from mixerc.ir.expr import Expr, Number, Size
 from mixerc.ir.masks import CAUSAL, FULL
 from mixerc.ir.sorts import FEATURES, SHARED, Axis, Sort
 
@@ -157,7 +157,8 @@ class Scope:
     """The names that stand above, what was read of them, and the mistakes so far.
 
     `places` has every name that the spec defines anywhere, to tell a name that stands below from
-    one that does not exist. `sizes` are the header's; `mixers` those that a stack may use.
+    one that does not exist. `sizes` are the header's, `lengths` those of them that count something:
+    the places of an axis, groups, features. `mixers` are those that a stack may use.
     """
 
     name: str
@@ -165,6 +166,7 @@ class Scope:
     places: Mapping[str, Span]
     mixers: Mapping[str, syntax.Header] = field(default_factory=dict)
     sizes: dict[str, Span] = field(default_factory=dict)
+    lengths: set[str] = field(default_factory=set)
     symbols: dict[str, Symbol] = field(default_factory=dict)
     read: set[str] = field(default_factory=set)
     updated: set[str] = field(default_factory=set)
@@ -176,6 +178,12 @@ class Scope:
         if key not in {(known.slug, known.span) for known in self.diagnostics}:
             self.diagnostics.append(diagnostic)
         return POISON
+
+    def count(self, size: Expr) -> Expr:
+        """Note that a size counts something, where it is one of the header's by itself."""
+        if isinstance(size, Size):
+            self.lengths.add(size.name)
+        return size
 
     def visible(self, place: Place) -> list[str]:
         """The names that a spelling mistake in this place may have meant."""

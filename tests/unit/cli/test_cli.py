@@ -80,12 +80,30 @@ def test_sizes_that_cannot_be(size: str, elsewhere) -> None:
     assert list(elsewhere.iterdir()) == []
 
 
-@pytest.mark.parametrize("default", ["0", "1 / 0", "2 ^ 20000"])
-def test_a_header_without_a_value(default: str, elsewhere) -> None:
-    text = (SPECS / "gla.mix").read_text()
-    (elsewhere / "gla.mix").write_text(text.replace("d_model / heads / 2", default))
+NARROW = [
+    "512 - d_model",
+    "1 / (d_model - 1024)",
+    "d_model ^ 20000",
+    "sqrt(512 - d_model)",
+    "layer",
+]
+
+
+@pytest.mark.parametrize("default", NARROW)
+def test_a_header_that_has_no_value_in_the_example_layer(default: str, elsewhere) -> None:
+    text = (SPECS / "gla.mix").read_text().replace("d_model / heads / 2", default)
+    (elsewhere / "gla.mix").write_text(text)
     for arguments in (["explain", "gla.mix"], ["compile", "gla.mix", "-o", "gla.py"]):
-        assert "K of gla" in one_line(*arguments, code=1) or default != "0"
+        said = one_line(*arguments, code=1)
+        assert "gla has" in said
+        assert "at d_model = 1024, heads = 16" in said
+    told = mixerc.compile(text).explain()
+    assert "S[t] = a * S[t-1] + k * v" in told
+    assert "Nothing is counted" in told
+
+
+def test_sizes_in_the_call_that_no_layer_has() -> None:
+    assert "the axis K of gla has the length 0" in mixerc.compile("gla", K=0).explain()
 
 
 STACK = "stack two(d_model = 64)\n\nblock b = x + (x | rmsnorm | mine(heads = 2))\n\ny = x | b\n"
