@@ -10,7 +10,7 @@ from mixerc.frontend import errors_sizes
 from mixerc.frontend.arithmetic import SYMBOLS
 from mixerc.frontend.rules import SETTABLE
 from mixerc.frontend.scope import Scope, poisoned
-from mixerc.ir.expr import Apply, Expr, Number, Size
+from mixerc.ir.expr import Apply, Concat, Expr, Number, Size
 from mixerc.ir.interval import Interval
 from mixerc.ir.mixer import SizeDef
 from mixerc.ir.ranges import range_of
@@ -35,6 +35,23 @@ def check_sizes(scope: Scope, sizes: tuple[SizeDef, ...]) -> None:
         found = range_of(default, known)
         if _legal(scope, size.name, default, found):
             known[size.name] = found
+    for joined in scope.joined:
+        _check_joined(scope, joined, known)
+
+
+def _check_joined(scope: Scope, joined: Concat, known: Mapping[str, Interval]) -> None:
+    """The parts fill the whole, as far as their lengths are known."""
+    axes = [part.sort.axes[0] for part in joined.parts]
+    *parts, whole = [known.get(axis.rstrip("'")) for axis in (*axes, joined.axis)]
+    lengths = [length.point for length in parts if length is not None]
+    exact = [length for length in lengths if length is not None]
+    if whole is None or whole.point is None or len(exact) < len(parts):
+        return
+    if sum(exact) != whole.point:
+        total = " + ".join(axes)
+        scope.report(
+            errors_sizes.concat_lengths(joined.span, total, sum(exact), joined.axis, whole.point)
+        )
 
 
 def _has_value(scope: Scope, default: Expr, known: Mapping[str, Interval]) -> bool:

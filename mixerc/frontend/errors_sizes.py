@@ -1,5 +1,7 @@
 """One constructor for each mistake in what a header's sizes are worth."""
 
+from fractions import Fraction
+
 from mixerc.diagnostics.diagnostic import Diagnostic
 from mixerc.diagnostics.span import Span
 
@@ -70,4 +72,16 @@ def size_not_whole(span: Span, name: str, value: str, near: int) -> Diagnostic:
         message=f"the size `{name}` counts something, and is {value}",
         span=span,
         helps=(f"write a whole number, such as `{name} = {near}`",),
+    )
+
+
+def concat_lengths(
+    span: Span, parts: str, found: Fraction | int, axis: str, declared: Fraction
+) -> Diagnostic:
+    """Parts that do not fill the axis of the whole."""
+    return Diagnostic(
+        slug="concat-lengths",
+        message=f"the parts of `concat` have {found} places, `{axis}` has {declared}",
+        span=span,
+        helps=(f"write `{axis} = {parts}` in the header",),
     )
