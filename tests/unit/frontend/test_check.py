@@ -17,7 +17,7 @@ from mixerc.ir.mixer import Mixer, Stack
 ROOT = Path(__file__).parents[3]
 SPECS = sorted((ROOT / "specs").glob("*.mix"))
 BAD = ROOT / "tests" / "bad"
-SOURCES = sorted((ROOT / "mixerc" / "frontend").glob("errors*.py"))
+BESIDE = sorted((BAD / "beside").glob("*.mix"))
 
 
 def loader(specs: dict[str, str]) -> Callable[[str], syntax.Spec | None]:
@@ -29,7 +29,7 @@ def loader(specs: dict[str, str]) -> Callable[[str], syntax.Spec | None]:
     return load
 
 
-SHIPPED = loader({path.stem: path.read_text(encoding="utf-8") for path in SPECS})
+SHIPPED = loader({path.stem: path.read_text(encoding="utf-8") for path in (*SPECS, *BESIDE)})
 
 
 def mistakes(text: str, specs: dict[str, str] | None = None) -> list[Diagnostic]:
