@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable, Mapping
 
 from mixerc.algebra.classify import Algebra, classify
 from mixerc.algebra.linear import Linear, LinearState, decay_names
+from mixerc.diagnostics.diagnostic import Diagnostic
+from mixerc.frontend.growth import growing
 from mixerc.ir.expr import Apply, Expr, Number, Size
 from mixerc.ir.mixer import Mixer, Stack
 from mixerc.ir.show import show_expr
@@ -28,9 +30,16 @@ def explain_mixer(mixer: Mixer, algebra: Algebra, given: Mapping[str, float]) ->
     """Class, modes, what is kept, and the cost counted from the plan."""
     lines = [f"{mixer.name}: {algebra.family}", ""]
     lines += [_mode_line(mode.name, mode.legal, mode.reason) for mode in algebra.modes]
+    notes = growing(mixer)
+    lines += ["", *(_note(note) for note in notes)] if notes else []
     if algebra.linear is not None:
         lines += ["", *_forms(algebra.linear), "", *_counts(mixer, algebra.linear, given)]
     return "\n".join(lines)
+
+
+def _note(note: Diagnostic) -> str:
+    why = "; ".join(note.notes)
+    return f"Note: line {note.span.line}: {note.message} ({why})"
 
 
 def _counts(mixer: Mixer, linear: Linear, given: Mapping[str, float]) -> Iterable[str]:

@@ -28,7 +28,7 @@ def check(spec: syntax.Spec) -> Mixer | Stack:
 def _check_mixer(spec: syntax.Spec) -> Mixer:
     scope = Scope(name=spec.header.name, stack=False, places=defined_names(spec))
     sizes = check_header(scope, spec.header)
-    checker = MixerChecker(scope, spec)
+    checker = MixerChecker(scope, spec, sizes)
     for statement in spec.statements:
         checker.read(statement)
     core = checker.core()

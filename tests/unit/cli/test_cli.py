@@ -134,6 +134,27 @@ def test_explain_every_spec(path: Path) -> None:
     assert f"{path.stem}:" in result.stdout
 
 
+GROWS = """mixer grows(K = 4, V = 4)
+q[K], k[K], a[K] = x | linear
+v[V] = x | linear
+state S[K, V]
+S[t] = a * S[t-1] + k * v
+o[V] = q @ S[t]
+y = o | linear
+"""
+
+
+def test_a_recurrence_that_can_grow_is_said_to(elsewhere) -> None:
+    (elsewhere / "grows.mix").write_text(GROWS)
+    result = run("check", "grows.mix")
+    assert result.exit_code == 0
+    assert "linear, diagonal along K transition" in result.stdout
+    assert "note[decay-exceeds-one]: this decay can be 1.5" in result.stderr
+    assert " 5 | S[t] = a * S[t-1] + k * v\n   |        ^\n" in result.stderr
+    assert "Note: line 5: this decay can be 1.5" in run("explain", "grows.mix").stdout
+    assert run("check", "gla", "mamba", "deltanet").stderr == ""
+
+
 def test_explain_a_stack() -> None:
     assert "rglru: elementwise recurrence" in run("explain", SPECS / "griffin.mix").output
 
