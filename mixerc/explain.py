@@ -5,13 +5,24 @@ from collections.abc import Callable, Iterable, Mapping
 
 from mixerc.algebra.classify import Algebra, classify
 from mixerc.algebra.linear import Linear, LinearState, decay_names
+from mixerc.diagnostics.diagnostic import Diagnostic
+from mixerc.frontend.growth import growing
 from mixerc.ir.expr import Apply, Expr, Number, Size
 from mixerc.ir.mixer import Mixer, Stack
 from mixerc.ir.show import show_expr
+from mixerc.ir.walk import core_expressions, walk
 from mixerc.plan.cost import Cost, cost
 from mixerc.plan.plan import Plan, make_plan
 
-EXAMPLE = {"d_model": 1024.0, "heads": 16.0, "layer": 0.0, "layers": 1.0, "pi": math.pi}
+EXAMPLE = {
+    "d_model": 1024.0,
+    "heads": 16.0,
+    "layer": 0.0,
+    "layers": 1.0,
+    "length": 4096.0,
+    "pi": math.pi,
+}
+AT_EXAMPLE = f"at d_model = {EXAMPLE['d_model']:.0f}, heads = {EXAMPLE['heads']:.0f}"
 CHUNK_SHOWN = 64
 
 
@@ -19,11 +30,26 @@ def explain_mixer(mixer: Mixer, algebra: Algebra, given: Mapping[str, float]) ->
     """Class, modes, what is kept, and the cost counted from the plan."""
     lines = [f"{mixer.name}: {algebra.family}", ""]
     lines += [_mode_line(mode.name, mode.legal, mode.reason) for mode in algebra.modes]
+    notes = growing(mixer)
+    lines += ["", *(_note(note) for note in notes)] if notes else []
     if algebra.linear is not None:
-        sizes = numeric_sizes(mixer, given)
-        lines += ["", *_forms(algebra.linear), "", *_kept(algebra.linear, sizes)]
-        lines += ["", *_cost_table(algebra.linear, sizes)]
+        lines += ["", *_forms(algebra.linear), "", *_counts(mixer, algebra.linear, given)]
     return "\n".join(lines)
+
+
+def _note(note: Diagnostic) -> str:
+    why = "; ".join(note.notes)
+    return f"Note: line {note.span.line}: {note.message} ({why})"
+
+
+def _counts(mixer: Mixer, linear: Linear, given: Mapping[str, float]) -> Iterable[str]:
+    """Bytes and operations, or why there are none to count in the example layer."""
+    fault = without_length(mixer, given)
+    if fault is not None:
+        yield f"Nothing is counted: {fault}"
+        return
+    sizes = numeric_sizes(mixer, given)
+    yield from (*_kept(linear, sizes), "", *_cost_table(linear, sizes))
 
 
 STACKS = "stacks have no fast form in this version: the reference runs them in float64"
@@ -54,6 +80,26 @@ def numeric_sizes(mixer: Mixer, given: Mapping[str, float]) -> dict[str, float]:
     return sizes
 
 
+def axes_of(mixer: Mixer) -> set[str]:
+    """The header's sizes that a line, a state or a part of the core has as an axis."""
+    states = (*mixer.core.states, *(s for branch in mixer.core.branches for s in branch.states))
+    parts = [part for expr in core_expressions(mixer.core) for part in walk(expr)]
+    used = {axis.rstrip("'") for each in (*mixer.lines, *states, *parts) for axis in each.sort.axes}
+    return used & {size.name for size in mixer.sizes}
+
+
+def without_length(mixer: Mixer, given: Mapping[str, float]) -> str | None:
+    """Which size has no value, or axis no length, in the example layer; None where all have."""
+    try:
+        found = numeric_sizes(mixer, given)
+    except (ArithmeticError, ValueError) as error:
+        return f"a size of {mixer.name} has no value ({AT_EXAMPLE}): {error}"
+    for name in sorted(axes_of(mixer)):
+        if not 1 <= found[name] < math.inf:
+            return f"the axis {name} of {mixer.name} has the length {found[name]:g} ({AT_EXAMPLE})"
+    return None
+
+
 _ARITHMETIC: dict[str, Callable[..., float]] = {
     "add": lambda a, b: a + b,
     "sub": lambda a, b: a - b,
@@ -61,7 +107,7 @@ _ARITHMETIC: dict[str, Callable[..., float]] = {
     "div": lambda a, b: a / b,
     "floordiv": lambda a, b: a // b,
     "mod": lambda a, b: a % b,
-    "pow": lambda a, b: a**b,
+    "pow": math.pow,
     "neg": lambda a: -a,
     "max": max,
     "min": min,

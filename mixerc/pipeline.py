@@ -16,7 +16,7 @@ from mixerc.backends.torch.emit import emit
 from mixerc.compiler import front, plan
 from mixerc.explain import STACKS, explain_mixer
 from mixerc.ir.expr import Number
-from mixerc.ir.mixer import Mixer, SizeDef, Stack, Value
+from mixerc.ir.mixer import Input, LayerLine, Mixer, Param, SizeDef, Stack, Value
 from mixerc.reference.interpret import run_core
 from mixerc.reference.whole import ReferenceStack
 from mixerc.request import Request, checked_sizes
@@ -24,6 +24,12 @@ from mixerc.runtime.bounds import check_inputs
 from mixerc.runtime.cache import find, store
 from mixerc.runtime.load import load_module
 from mixerc.runtime.mixer import CompiledMixer, CoreSignature, of_module
+
+
+def _of_token(line: LayerLine) -> bool:
+    """Whether a line gives a value for each token; a table over times is one for all of them."""
+    table = isinstance(line, Input | Param) and bool(line.index)
+    return bool(line.sort.times) and not table
 
 
 @dataclass(frozen=True)
@@ -80,7 +86,7 @@ class Pipeline:
         """A mixer that only the reference runs."""
         mixer = self.mixer
         inputs = {line.name: line for line in mixer.lines if line.name in mixer.core.inputs}
-        streams = tuple(name for name, line in inputs.items() if line.sort.times)
+        streams = tuple(name for name, line in inputs.items() if _of_token(line))
         streams = (("x",) if "x" in mixer.core.inputs else ()) + streams
         params = tuple(name for name in inputs if name not in streams)
         signature = CoreSignature(streams=streams, params=params, decays=())

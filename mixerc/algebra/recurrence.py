@@ -22,7 +22,7 @@ from mixerc.ir.walk import map_children, walk
 def linear_recurrence(mixer: Mixer) -> Linear:
     """The linear form of a mixer given by the updates of its states."""
     states = frozenset(state.name for state in mixer.core.states)
-    updates, output = _inlined(mixer)
+    updates, output = inlined(mixer)
     parts = {name: _affine_update(name, expr, states) for name, expr in updates.items()}
     reads = Reads(states=states)
     result = reads.rewrite(output)
@@ -33,7 +33,7 @@ def linear_recurrence(mixer: Mixer) -> Linear:
     return Linear(states=made, readouts=tuple(reads.readouts), output=result)
 
 
-def _inlined(mixer: Mixer) -> tuple[dict[str, Expr], Expr]:
+def inlined(mixer: Mixer) -> tuple[dict[str, Expr], Expr]:
     """The updates and the output with intermediate values written out."""
     values: dict[str, Expr] = {}
     updates: dict[str, Expr] = {}

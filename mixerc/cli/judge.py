@@ -7,10 +7,11 @@ import typer
 from mixerc.algebra.classify import classify
 from mixerc.cli.app import Sizes, Spec, Specs, app
 from mixerc.cli.files import source_of
-from mixerc.cli.report import reading
+from mixerc.cli.report import reading, show
 from mixerc.cli.sizes import fitting, numbers
 from mixerc.compiler import front
 from mixerc.explain import EXAMPLE, explain_mixer, explain_stack
+from mixerc.frontend.growth import growing
 from mixerc.ir.mixer import Stack
 from mixerc.source import Source
 
@@ -46,6 +47,9 @@ def _checked(spec: str, source: Source) -> bool:
     typer.echo(f"{source.file}: {algebra.family}")
     for mode in algebra.modes:
         typer.echo(f"  {mode.name:<10} {'legal' if mode.legal else f'no: {mode.reason}'}")
+    notes = growing(checked)
+    if notes:
+        show(notes, source)
     return True
 
 

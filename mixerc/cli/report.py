@@ -1,6 +1,6 @@
 """What goes to stderr: mistakes of usage in one line, the diagnostics of a spec, progress."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from mixerc.diagnostics.diagnostic import SpecError
+from mixerc.diagnostics.diagnostic import Diagnostic, SpecError
 from mixerc.diagnostics.render import render
 from mixerc.source import Source
 
@@ -38,7 +38,7 @@ def reading(source: Source) -> Iterator[None]:
     try:
         yield
     except SpecError as error:
-        errors.print(render(error.diagnostics, _texts(error, source)), markup=False)
+        show(error.diagnostics, source)
         raise typer.Exit(1) from None
     except UnicodeDecodeError:
         usage(f"a spec that {source.file} uses is not UTF-8 text")
@@ -48,10 +48,15 @@ def reading(source: Source) -> Iterator[None]:
         usage(f"{error.filename}: {error.strerror}")
 
 
-def _texts(error: SpecError, source: Source) -> dict[str, str]:
+def show(diagnostics: Sequence[Diagnostic], source: Source) -> None:
+    """The diagnostics on stderr, with the lines that they are about."""
+    errors.print(render(diagnostics, _texts(diagnostics, source)), markup=False)
+
+
+def _texts(diagnostics: Sequence[Diagnostic], source: Source) -> dict[str, str]:
     """The spec's text, and that of every other file which the diagnostics point into."""
     texts = {source.file: source.text}
-    for diagnostic in error.diagnostics:
+    for diagnostic in diagnostics:
         for span in (diagnostic.span, *(related.span for related in diagnostic.related)):
             if span.file not in texts and Path(span.file).is_file():
                 texts[span.file] = Path(span.file).read_text(encoding="utf-8")

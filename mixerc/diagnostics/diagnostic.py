@@ -16,7 +16,10 @@ class Related:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnostic:
     """One mistake: what is wrong (`message`), where (`span`, with a short `label` under it),
-    why (`notes`), and what to write instead (`helps`). `slug` names the kind of mistake."""
+    why (`notes`), and what to write instead (`helps`). `slug` names the kind of mistake.
+
+    A diagnostic of the severity `note` is of a spec that may be meant so, and stops nothing.
+    """
 
     slug: str
     message: str
@@ -25,6 +28,7 @@ class Diagnostic:
     related: tuple[Related, ...] = ()
     notes: tuple[str, ...] = ()
     helps: tuple[str, ...] = ()
+    severity: str = "error"
 
 
 class SpecError(Exception):

@@ -31,7 +31,7 @@ def _diagnostic(diagnostic: Diagnostic, sources: Mapping[str, str]) -> str:
     ]
     placed = [mark for mark in marks if mark.span.line > 0]
     gutter = " " * len(str(max((mark.span.line for mark in placed), default=0)))
-    lines = [f"error[{diagnostic.slug}]: {_printable(diagnostic.message)}"]
+    lines = [f"{diagnostic.severity}[{diagnostic.slug}]: {_printable(diagnostic.message)}"]
     for file in dict.fromkeys(mark.span.file for mark in placed):
         in_file = [mark for mark in placed if mark.span.file == file]
         start = in_file[0].span

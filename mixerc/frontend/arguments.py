@@ -56,6 +56,14 @@ def size_argument(
     return size if numbers(scope, name, size, real=True) else POISON
 
 
+def count_argument(
+    scope: Scope, arguments: dict[str, syntax.Expr], name: str, check: Check
+) -> Expr | None:
+    """An argument that counts features, groups or tokens, or None where it is not given."""
+    count = size_argument(scope, arguments, name, check)
+    return None if count is None else scope.count(count)
+
+
 def initial_value(
     scope: Scope, arguments: dict[str, syntax.Expr], name: str, target: Sort, check: Check
 ) -> Expr | None:

@@ -8,6 +8,7 @@ from mixerc.diagnostics.span import Span
 from mixerc.frontend import errors, errors_layer, syntax
 from mixerc.frontend.check_lines import check_output
 from mixerc.frontend.check_mixer import MixerChecker
+from mixerc.frontend.check_sizes import check_sizes
 from mixerc.frontend.declare import check_header, define
 from mixerc.frontend.errors_core import missing_output
 from mixerc.frontend.mentions import defined_names, mentions
@@ -27,10 +28,11 @@ def check(spec: syntax.Spec) -> Mixer | Stack:
 def _check_mixer(spec: syntax.Spec) -> Mixer:
     scope = Scope(name=spec.header.name, stack=False, places=defined_names(spec))
     sizes = check_header(scope, spec.header)
-    checker = MixerChecker(scope, spec)
+    checker = MixerChecker(scope, spec, sizes)
     for statement in spec.statements:
         checker.read(statement)
     core = checker.core()
+    check_sizes(scope, sizes)
     _report_unused(scope, spec)
     _raise(scope.diagnostics)
     assert core is not None, "a core that cannot be built has a mistake"
@@ -60,6 +62,7 @@ def _check_stack(spec: syntax.Spec) -> Stack:
                 scope.report(errors_layer.foreign_line(statement.span, stack=True))
     if "y" not in scope.places:
         scope.report(missing_output(spec.header.span, ("y = …",)))
+    check_sizes(scope, sizes)
     _report_unused(scope, spec)
     mixers = _check_used(scope, spec)
     _raise(scope.diagnostics)

@@ -16,6 +16,7 @@ from mixerc.frontend.rules import (
     join_times,
 )
 from mixerc.frontend.scope import (
+    A_FEATURE,
     BOTH,
     POISON,
     Check,
@@ -27,7 +28,7 @@ from mixerc.frontend.scope import (
 )
 from mixerc.ir.expr import Arange, Concat, Expr, FirstLayer, Fold, Read, Reduce, TimeSum
 from mixerc.ir.primitives import PRIMITIVES
-from mixerc.ir.sorts import Axis, Kind, Sort, Time
+from mixerc.ir.sorts import FEATURES, Axis, Kind, Sort, Time
 from mixerc.ir.walk import walk
 
 BRACKETED = (*REDUCTIONS, "fold")
@@ -114,7 +115,7 @@ def use_feature(
             errors_layer.argument_count(span, name, f"{wanted} {noun}", len(arguments))
         )
     bound = dict(zip(feature.parameters, arguments, strict=True))
-    result = check(scope, inside_feature(place, bound), feature.expr)
+    result = check(scope, inside_feature(place, feature, bound), feature.expr)
     if feature.axes is None or poisoned(result):
         return result
     declared = Sort(axes=tuple(axis.name for axis in feature.axes))
@@ -130,6 +131,7 @@ def find_axis(scope: Scope, name: str, span: Span) -> Axis | None:
     plain = name.removesuffix("'")
     if plain == "d_model" or (plain in scope.sizes and plain not in ("heads", "layers", "length")):
         scope.read.add(plain)
+        scope.lengths.add(plain)
         return name
     scope.report(errors.unknown_axis(span, name, ["d_model", *scope.sizes]))
     return None
@@ -203,13 +205,21 @@ def _concat(scope: Scope, place: Place, node: syntax.Call, check: Check) -> Expr
             return scope.report(errors_layer.concat_axes(part.span, part.sort))
     heads = common_heads(scope, parts, node.span)
     if place.joins is None:
-        return scope.report(errors_layer.concat_target(node.span))
+        feature = place.what == A_FEATURE
+        return scope.report(
+            errors_layer.concat_target(node.span, layers=place.layers, feature=feature)
+        )
+    for part in parts:
+        if part.sort.axes == (place.joins,) != (FEATURES,):
+            return scope.report(errors_layer.concat_part(part.span, place.joins))
     if heads is None:
         return POISON
     sort = Sort(
         axes=(place.joins,), kind=join_kinds("add", parts), heads=heads, times=join_times(parts)
     )
-    return Concat(parts=parts, axis=place.joins, sort=sort, span=node.span)
+    joined = Concat(parts=parts, axis=place.joins, sort=sort, span=node.span)
+    scope.joined.append(joined)
+    return joined
 
 
 def _first_layer(scope: Scope, place: Place, node: syntax.Call, check: Check) -> Expr:

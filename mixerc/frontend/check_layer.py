@@ -9,6 +9,7 @@ from mixerc.frontend.arguments import (
     Signature,
     any_poisoned,
     bind_arguments,
+    count_argument,
     flag_argument,
     initial_value,
     number_argument,
@@ -75,8 +76,8 @@ def _linear(
     check: Check,
 ) -> Expr:
     """Lands on the axes and heads of the line, or on unnamed features."""
-    features = size_argument(scope, arguments, "n", check)
-    blocks = size_argument(scope, arguments, "blocks", check)
+    features = count_argument(scope, arguments, "n", check)
+    blocks = count_argument(scope, arguments, "blocks", check)
     target = place.target if features is None and place.target else Sort(axes=(FEATURES,))
     bias = initial_value(scope, arguments, "bias", target, check)
     init = initial_value(scope, arguments, "init", SCALAR, check)
@@ -103,7 +104,7 @@ def _conv(
 ) -> Expr:
     if "n" not in arguments:
         return scope.report(errors_layer.argument_count(node.step.span, "conv", "a width", 0))
-    width = size_argument(scope, arguments, "n", check)
+    width = count_argument(scope, arguments, "n", check)
     bias = initial_value(scope, arguments, "bias", source.sort, check)
     if width is None or any_poisoned(width, bias):
         return POISON
@@ -137,7 +138,7 @@ def _norm(
     l2 = name == "l2norm"
     eps = number_argument(scope, arguments, "eps", L2_EPS if l2 else NORM_EPS)
     affine = flag_argument(scope, arguments, "affine", default=not l2)
-    groups = size_argument(scope, arguments, "groups", check)
+    groups = count_argument(scope, arguments, "groups", check)
     if not source.sort.axes and groups is None:
         return scope.report(errors_layer.step_axes(span, name, "a value with an axis", SCALAR))
     if any_poisoned(groups):

@@ -10,7 +10,7 @@ from mixerc.frontend.check_sums import check_sums
 from mixerc.frontend.declare import check_feature, check_input, check_param, define
 from mixerc.frontend.scope import POISONED, Role, Scope, Symbol
 from mixerc.ir.expr import Expr, Read
-from mixerc.ir.mixer import Branch, Core, CoreLine, LayerLine, State, Value
+from mixerc.ir.mixer import Branch, Core, CoreLine, LayerLine, SizeDef, State, Value
 from mixerc.ir.sorts import Time
 from mixerc.ir.walk import walk
 
@@ -20,9 +20,10 @@ OUTSIDE = (Role.STREAM, Role.INPUT, Role.PARAM)
 class MixerChecker:
     """Reads the statements of one mixer and keeps what each of them gives."""
 
-    def __init__(self, scope: Scope, spec: syntax.Spec) -> None:
+    def __init__(self, scope: Scope, spec: syntax.Spec, sizes: tuple[SizeDef, ...]) -> None:
         self.scope = scope
         self.spec = spec
+        self.sizes = sizes
         self.lines: list[LayerLine] = []
         self.branches: list[Branch] = []
         self.states: list[State] = []
@@ -145,7 +146,7 @@ class MixerChecker:
         for state in self.states:
             if state.name not in self.updates:
                 self.scope.report(errors_core.missing_update(state.span, state.name))
-        check_sums(self.scope, self.spec, self.lines, tuple(self.branches))
+        check_sums(self.scope, self.spec, self.sizes, self.lines, tuple(self.branches))
         if "o" not in self.scope.places and not self.clauses:
             has_core = self.branches or self.states or self.branch_lines
             header = self.spec.header.span

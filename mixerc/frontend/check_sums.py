@@ -4,17 +4,16 @@ A decay stays between -1 and 1, a decay needs a mask that implies s <= t, and a 
 divided by itself sees at least one key. Ranges prove it; a mistake is shown by an example.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 from itertools import product
 
 from mixerc.frontend import errors_core, syntax
-from mixerc.frontend.check_expr import check_expr
-from mixerc.frontend.scope import SIZE, Scope, poisoned
+from mixerc.frontend.scope import Scope, poisoned
 from mixerc.frontend.witness import exceeding
 from mixerc.ir.expr import Expr, Size
 from mixerc.ir.interval import SIGNED_UNIT, Interval, point, within
-from mixerc.ir.mixer import Branch, LayerLine
+from mixerc.ir.mixer import Branch, LayerLine, SizeDef
 from mixerc.ir.ranges import environment, range_of
 from mixerc.ir.walk import walk
 
@@ -25,13 +24,17 @@ Clauses = Mapping[str, syntax.Clause]
 
 
 def check_sums(
-    scope: Scope, spec: syntax.Spec, lines: list[LayerLine], branches: tuple[Branch, ...]
+    scope: Scope,
+    spec: syntax.Spec,
+    header: tuple[SizeDef, ...],
+    lines: list[LayerLine],
+    branches: tuple[Branch, ...],
 ) -> None:
     """Report decays without a bound or an order, and masks that leave a token without keys."""
     if not branches:
         return
-    sizes = default_sizes(scope, spec.header)
-    env = environment([name for name, _, _ in spec.header.sizes], lines)
+    sizes = default_sizes(header)
+    env = environment([size.name for size in header], lines)
     for branch in branches:
         clauses = _clauses(spec, branch)
         if branch.decay is not None:
@@ -42,15 +45,14 @@ def check_sums(
             _check_rows(scope, branch, branch.normalize, clauses, sizes, env)
 
 
-def default_sizes(scope: Scope, header: syntax.Header) -> dict[str, Interval]:
+def default_sizes(header: Iterable[SizeDef]) -> dict[str, Interval]:
     """The header sizes at their defaults; those without one are left out."""
     sizes = {name: point(value) for name, value in USUAL_SIZES.items()}
-    for name, default, _ in header.sizes:
-        value = None if default is None else check_expr(scope, SIZE, default)
-        if value is None or poisoned(value):
-            sizes.pop(name, None)
+    for size in header:
+        if size.default is None or poisoned(size.default):
+            sizes.pop(size.name, None)
         else:
-            sizes[name] = range_of(value, sizes)
+            sizes[size.name] = range_of(size.default, sizes)
     return sizes
 
 

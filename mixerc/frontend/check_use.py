@@ -59,7 +59,7 @@ def check_repeat(scope: Scope, node: syntax.Pipe, source: Expr, check: Check) ->
     arguments = node.step.arguments if isinstance(node.step, syntax.Call) else ()
     if len(arguments) < 2:
         return scope.report(errors_layer.repeated_step(node.step.span))
-    count = check(scope, SIZE, arguments[0])
+    count = scope.count(check(scope, SIZE, arguments[0]))
     steps = tuple(_repeated(scope, argument, check) for argument in arguments[1:])
     if poisoned(source, count, *steps):
         return POISON

@@ -76,7 +76,7 @@ def group_heads(scope: Scope, grouped: syntax.Expr | None) -> Heads:
     """One copy for each head, or for each group of `grouped(G)`."""
     if grouped is None:
         return EACH
-    return Heads(group=show_expr(check_expr(scope, SIZE, grouped)))
+    return Heads(group=show_expr(scope.count(check_expr(scope, SIZE, grouped))))
 
 
 def check_left(scope: Scope, declared: syntax.Declared, heads: Heads) -> Left:
@@ -117,7 +117,7 @@ def _check_index(scope: Scope, times: list[syntax.AxisRef]) -> tuple[Index, bool
         if ref.name in (time for time, _ in index):
             scope.report(errors.repeated_time(ref.span, ref.name))
             legal = False
-        block = None if ref.block is None else check_expr(scope, SIZE, ref.block)
+        block = None if ref.block is None else scope.count(check_expr(scope, SIZE, ref.block))
         index.append((ref.name, block))
         legal &= block is None or not poisoned(block)
     return tuple(index), legal

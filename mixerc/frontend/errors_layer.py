@@ -138,13 +138,29 @@ def concat_axes(span: Span, found: Sort) -> Diagnostic:
     )
 
 
-def concat_target(span: Span) -> Diagnostic:
+def concat_part(span: Span, axis: str) -> Diagnostic:
+    """A part of `concat` along the axis that the whole has."""
+    return Diagnostic(
+        slug="concat-part",
+        message=f"this part of `concat` fills the axis `{axis}` by itself",
+        span=span,
+        helps=("name the sum of the lengths in the header, such as `M = 2 * K`",),
+    )
+
+
+def concat_target(span: Span, *, layers: bool, feature: bool) -> Diagnostic:
     """A concatenation with no one axis at the left to land on."""
+    if feature:
+        help_ = "give the feature the axis of the whole: `feature phi(z)[M] = concat(…)`"
+    elif layers:
+        help_ = "follow it by `| linear`"
+    else:
+        help_ = "give it a line of its own, `u[M] = concat(…)`, and read that"
     return Diagnostic(
         slug="concat-target",
         message="`concat` lands on the one axis at the left, there is not one",
         span=span,
-        helps=("follow it by `| linear`",),
+        helps=(help_,),
     )
 
 

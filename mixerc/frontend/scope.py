@@ -10,7 +10,7 @@ from typing import TypeAlias
 from mixerc.diagnostics.diagnostic import Diagnostic
 from mixerc.diagnostics.span import Span
 from mixerc.frontend import syntax
-from mixerc.ir.expr import Expr, Number
+from mixerc.ir.expr import Concat, Expr, Number, Size
 from mixerc.ir.masks import CAUSAL, FULL
 from mixerc.ir.sorts import FEATURES, SHARED, Axis, Sort
 
@@ -83,6 +83,7 @@ class Place:
     folded: frozenset[Axis] = frozenset()
 
 
+A_FEATURE = "a feature"
 LINES = frozenset({Role.CORE})
 
 SIZE = Place(what="a size", sizes_only=True)
@@ -147,9 +148,10 @@ def _only(axes: tuple[Axis, ...]) -> Axis | None:
     return axes[0] if len(axes) == 1 else None
 
 
-def inside_feature(place: Place, bound: Mapping[str, Expr]) -> Place:
-    """The place of a feature's body where the feature is used."""
-    return replace(place, what="a feature", layers=False, bound=bound, given=frozenset())
+def inside_feature(place: Place, feature: syntax.Feature, bound: Mapping[str, Expr]) -> Place:
+    """The place of a feature's body where it is used; its own axis is what `concat` lands on."""
+    joins = place.joins if feature.axes is None else _only(tuple(a.name for a in feature.axes))
+    return replace(place, what=A_FEATURE, layers=False, joins=joins, bound=bound, given=frozenset())
 
 
 @dataclass(slots=True)
@@ -157,7 +159,9 @@ class Scope:
     """The names that stand above, what was read of them, and the mistakes so far.
 
     `places` has every name that the spec defines anywhere, to tell a name that stands below from
-    one that does not exist. `sizes` are the header's; `mixers` those that a stack may use.
+    one that does not exist. `sizes` are the header's, `lengths` those of them that count something:
+    the places of an axis, groups, features. `mixers` are those that a stack may use, `joined`
+    what `concat` has made.
     """
 
     name: str
@@ -165,9 +169,11 @@ class Scope:
     places: Mapping[str, Span]
     mixers: Mapping[str, syntax.Header] = field(default_factory=dict)
     sizes: dict[str, Span] = field(default_factory=dict)
+    lengths: set[str] = field(default_factory=set)
     symbols: dict[str, Symbol] = field(default_factory=dict)
     read: set[str] = field(default_factory=set)
     updated: set[str] = field(default_factory=set)
+    joined: list[Concat] = field(default_factory=list)
     diagnostics: list[Diagnostic] = field(default_factory=list)
 
     def report(self, diagnostic: Diagnostic) -> Expr:
@@ -176,6 +182,12 @@ class Scope:
         if key not in {(known.slug, known.span) for known in self.diagnostics}:
             self.diagnostics.append(diagnostic)
         return POISON
+
+    def count(self, size: Expr) -> Expr:
+        """Note that a size counts something, where it is one of the header's by itself."""
+        if isinstance(size, Size):
+            self.lengths.add(size.name)
+        return size
 
     def visible(self, place: Place) -> list[str]:
         """The names that a spelling mistake in this place may have meant."""

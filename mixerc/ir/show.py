@@ -1,6 +1,9 @@
 """A checked spec as text of the language, which checks to the same thing again."""
 
-from mixerc.ir.expr import Expr
+from dataclasses import replace
+
+from mixerc.ir.expr import Concat, Expr
+from mixerc.ir.joining import joining, lands
 from mixerc.ir.mixer import (
     Block,
     Branch,
@@ -15,14 +18,17 @@ from mixerc.ir.mixer import (
     Update,
     Value,
 )
-from mixerc.ir.sorts import Kind, Sort
+from mixerc.ir.sorts import Axis, Kind, Sort
 from mixerc.ir.text import TextContext, show_expr, show_number
 
 __all__ = ["show", "show_expr"]
 
 
 def show(spec: Mixer | Stack) -> str:
-    """The text of a checked mixer or stack; features stand where they were used."""
+    """The text of a checked mixer or stack; features stand where they were used.
+
+    Of a feature that is a `concat`, which lands on the axis at the left, that much is kept.
+    """
     match spec:
         case Mixer():
             return _mixer(spec)
@@ -31,11 +37,13 @@ def show(spec: Mixer | Stack) -> str:
 
 
 def _mixer(mixer: Mixer) -> str:
+    context = TextContext(joining=joining(mixer))
     lines = _header("mixer", mixer.name, mixer.sizes, mixer.citation)
-    lines += [_line(line) for line in mixer.lines]
-    lines += ["", *_core(mixer.core)]
+    lines += [_feature(name, *joined) for joined, name in context.joining.items()]
+    lines += [_line(line, context) for line in mixer.lines]
+    lines += ["", *_core(mixer.core, context)]
     if mixer.y is not None:
-        lines += ["", f"y = {show_expr(mixer.y)}"]
+        lines += ["", f"y = {show_expr(mixer.y, context)}"]
     return "\n".join(lines) + "\n"
 
 
@@ -60,16 +68,30 @@ def _header(
     return [head, *(f'"{line}"' for line in citation), ""]
 
 
-def _line(line: LayerLine) -> str:
+def _feature(name: str, axis: Axis, count: int) -> str:
+    parts = ", ".join(f"part{i + 1}" for i in range(count))
+    return f"feature {name}({parts})[{axis}] = concat({parts})"
+
+
+def _line(line: LayerLine, context: TextContext) -> str:
     group = _group(line.sort)
     match line:
-        case Value(name=name, sort=sort, expr=expr):
-            return f"{group}{name}{_axes(sort)} = {show_expr(expr)}"
+        case Value():
+            return _value(line, context)
         case Input():
             return f"{group}input {line.name}{_indexed(line)}{_kind(line.sort)}{_range(line)}"
         case Param(init=init):
             word = "param" if line.learned else "buffer"
-            return f"{group}{word} {line.name}{_indexed(line)} = {show_expr(init)}"
+            return f"{group}{word} {line.name}{_indexed(line)} = {show_expr(init, context)}"
+
+
+def _value(value: Value, context: TextContext) -> str:
+    left = f"{_group(value.sort)}{value.name}{_axes(value.sort)}"
+    match value.expr:
+        case Concat(parts=parts) if lands(value):
+            return f"{left} = concat({', '.join(show_expr(part, context) for part in parts)})"
+        case _:
+            return f"{left} = {show_expr(value.expr, context)}"
 
 
 def _group(sort: Sort) -> str:
@@ -105,31 +127,31 @@ def _range(line: Input) -> str:
     return f" in {left}{low}, {high}{right}"
 
 
-def _core(core: Core) -> list[str]:
+def _core(core: Core, context: TextContext) -> list[str]:
     if not core.branches:
-        return _recurrences(core)
+        return _recurrences(core, context)
     if core.branches[0].name == "o":
-        return _clauses(core.branches[0], "")
+        return _clauses(core.branches[0], "", context)
     lines = []
     for branch in core.branches:
-        lines += [f"branch {branch.name}", *_clauses(branch, "  "), ""]
-    return [*lines, *_values(core, frozenset())]
+        lines += [f"branch {branch.name}", *_clauses(branch, "  ", context), ""]
+    return [*lines, *_values(core, context)]
 
 
-def _recurrences(core: Core) -> list[str]:
+def _recurrences(core: Core, context: TextContext) -> list[str]:
     declared = [f"state {_state(state)}{_kind(state.sort)}" for state in core.states]
-    return [*declared, *_values(core, frozenset(state.name for state in core.states))]
+    states = frozenset(state.name for state in core.states)
+    return [*declared, *_values(core, replace(context, states=states))]
 
 
-def _values(core: Core, states: frozenset[str]) -> list[str]:
-    context = TextContext(states=states)
+def _values(core: Core, context: TextContext) -> list[str]:
     lines = []
     for line in (*core.lines, core.output):
         match line:
             case Update(state=state, expr=expr):
                 lines.append(f"{state}[t] = {show_expr(expr, context)}")
-            case Value(name=name, sort=sort, expr=expr):
-                lines.append(f"{_group(sort)}{name}{_axes(sort)} = {show_expr(expr, context)}")
+            case Value():
+                lines.append(_value(line, context))
     return lines
 
 
@@ -137,17 +159,17 @@ def _state(state: State) -> str:
     return f"{state.name}{_axes(state.sort)}"
 
 
-def _clauses(branch: Branch, indent: str) -> list[str]:
-    timed = TextContext(explicit=True)
+def _clauses(branch: Branch, indent: str, context: TextContext) -> list[str]:
+    timed = replace(context, explicit=True)
     lines = [
         f"mask {show_expr(branch.mask, timed)}",
         f"weight {show_expr(branch.weight, timed)}",
         f"value {show_expr(branch.value, timed)}",
     ]
     if branch.decay is not None:
-        lines.append(f"decay {show_expr(branch.decay)}")
+        lines.append(f"decay {show_expr(branch.decay, context)}")
     if branch.normalize is not None:
-        lines.append(f"normalize {show_expr(branch.normalize)}")
+        lines.append(f"normalize {show_expr(branch.normalize, context)}")
     kept = ", ".join(_state(state) for state in branch.states) or "cache"
     kind = _kind(branch.states[0].sort) if branch.states else ""
     lines.append(f"state {kept}{kind}")

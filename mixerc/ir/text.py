@@ -1,13 +1,14 @@
 """Checked expressions as text of the language, with no more brackets than it needs."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from decimal import Decimal, localcontext
 from fractions import Fraction
 from typing import assert_never
 
 from mixerc.ir import expr as e
 from mixerc.ir.masks import CAUSAL, FULL
-from mixerc.ir.sorts import Time
+from mixerc.ir.sorts import Axis, Time
 
 PIPE, OR, AND, NOT, COMPARE, SUM, PRODUCT, MINUS, CONTRACT, POWER, ATOM = range(11)
 _INFIX = {
@@ -33,10 +34,15 @@ _BASE = 10000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextContext:
-    """What a read looks like: `explicit` times, and the names of states."""
+    """What a read looks like: `explicit` times, and the names of states.
+
+    `joining` has the features that stand for `concat` where it has no line to land on, by the
+    axis and the number of parts.
+    """
 
     explicit: bool = False
     states: frozenset[str] = frozenset()
+    joining: Mapping[tuple[Axis, int], str] = field(default_factory=dict)
 
 
 def show_expr(expr: e.Expr, context: TextContext | None = None) -> str:
@@ -92,15 +98,16 @@ class _Writer:
             case e.Reduce(reduction=name, axis=axis, operand=operand):
                 return f"{name}[{axis}]({self.at(operand, PIPE)})", ATOM
             case e.TimeSum(operand=operand):
-                inner = TextContext(explicit=True, states=self.context.states)
+                inner = replace(self.context, explicit=True)
                 return f"sum[s]({_Writer(inner).at(operand, PIPE)})", ATOM
             case e.Fold(axis=axis, variable=variable, start=start, next=after):
                 body = f"{variable} = {self.at(start, PIPE)}, {self.at(after, PIPE)}"
                 return f"fold[{axis}]({body})", ATOM
             case e.Arange(axis=axis):
                 return f"arange({axis})", ATOM
-            case e.Concat(parts=parts):
-                return f"concat({self._list(parts)})", ATOM
+            case e.Concat(parts=parts, axis=axis):
+                name = self.context.joining.get((axis, len(parts)), "concat")
+                return f"{name}({self._list(parts)})", ATOM
             case e.Draw(distribution=name, arguments=arguments):
                 return (f"{name}({self._list(arguments)})" if arguments else name), ATOM
             case e.FirstLayer(source=source):

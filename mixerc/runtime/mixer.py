@@ -73,7 +73,7 @@ class CompiledMixer:
 
     @property
     def params(self) -> tuple[str, ...]:
-        """Names of the inputs that do not."""
+        """Names of the inputs that do not: parameters, and tables over the times."""
         return self.signature.params
 
     @property

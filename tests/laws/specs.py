@@ -55,6 +55,7 @@ FEATURES = (
     ("tanh(z) - z / 2", "K", False, ()),
     ("exp(W @ z - z @ z / 2)", "M", True, ("buffer W[M, K] = normal",)),
     ("W @ tanh(z)", "M", False, ("param W[M, K] = normal",)),
+    ("concat(sigmoid(z), exp(-z))", "F", True, ()),
 )
 
 WRITES = (
@@ -76,7 +77,11 @@ READS = (
     part("tanh(q @ S[t]) + exp(i) * (q @ S[t-1])", "i = x | linear | sigmoid"),
 )
 
-HEADERS = ("K, V, M", "K = 4, V = 2 * K, M = 3", "K = d_model / heads, V = d_model / heads, M = 5")
+HEADERS = (
+    "K, V, M, F = 2 * K",
+    "K = 4, V = 2 * K, M = 3, F = V",
+    "K = d_model / heads, V = d_model / heads, M = 5, F = K + K",
+)
 KEYS = (
     ("q[K], k[K] = x | linear", "v[V] = x | linear"),
     ("grouped(G) q[K], k[K] = x | linear", "v[V] = x | linear"),

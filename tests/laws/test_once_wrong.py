@@ -5,6 +5,8 @@ import pytest
 from mixerc.algebra.classify import classify
 from mixerc.compiler import Source, front
 from mixerc.verify.cases import Case
+from mixerc.verify.causality import support_law
+from mixerc.verify.emission import language_law
 from mixerc.verify.layers import whole_law
 from mixerc.verify.modes import chunk_law, logarithm_law, reference_law, states_law
 from tests.laws.subjects import check, subject_of_text
@@ -63,6 +65,37 @@ def test_a_size_that_follows_from_a_shape() -> None:
     of = subject_of_text(text(*core, sizes=", c = 2 * K"))
     check(reference_law(of, Case(tokens=20, axes=SHAPES)))
     check(whole_law(of, 9, 0))
+
+
+JOINED = (
+    "mask causal",
+    "feature phi(z)[M] = concat(relu(z), relu(-z))",
+    "feature psi(z)[N] = concat(phi(z), sigmoid(z))",
+    "weight {}(q[t]) @ {}(k[s])",
+    "decay a",
+)
+
+
+@pytest.mark.parametrize(("feature", "axis"), [("phi", "M"), ("psi", "N")])
+def test_a_feature_that_joins_parts(feature: str, axis: str) -> None:
+    """`concat` lands on the feature's axis; N follows from M, which no shape tells."""
+    core = [
+        line.format(feature, feature) for line in JOINED if feature == "psi" or "psi" not in line
+    ]
+    sizes = ", M = 2 * K" + ", N = M + K" * (feature == "psi")
+    lines = ("a = x | linear | sigmoid", *core, f"state S[{axis}, V]")
+    of = subject_of_text(text(*lines, sizes=sizes))
+    check(language_law(of))
+    check(reference_law(of, Case(tokens=20, axes=SHAPES)))
+    check(states_law(of, Case(tokens=70, axes=SHAPES)))
+    check(whole_law(of, 9, 0))
+
+
+def test_features_that_two_tokens_do_not_share() -> None:
+    """The gradient is 0 there in every mode, which is no token that is missed."""
+    lines = ("mask causal", "feature phi(z)[K] = relu(z)", "weight phi(q[t]) @ phi(k[s])")
+    of = subject_of_text(text(*lines, "state S[K, V]"))
+    check(support_law(of, Case(tokens=70, axes={"K": 2, "V": 2}), 60, "parallel"))
 
 
 @pytest.mark.parametrize(

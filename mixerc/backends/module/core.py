@@ -170,8 +170,14 @@ class Core:
 
     def _number(self, size: str) -> str:
         text = f"given[{self.given.index(size)}]"
-        axes = {axis.rstrip("'") for carry, _ in self.states for axis in carry.axes}
-        return f"int({text})" if size in axes | {"heads"} else text
+        return f"int({text})" if size in self._axes() | {"heads"} else text
+
+    def _axes(self) -> set[str]:
+        """The sizes that are the length of an axis, of a state or within a kernel."""
+        kernels = (kernel for _, program in self.plan.programs for kernel in program.kernels)
+        nodes = [node for kernel in kernels for node in (*kernel.inputs, *kernel.body)]
+        nodes += [carry for carry, _ in self.states]
+        return {a.rstrip("'") for node in nodes for a in node.axes if not is_tile(a)}
 
     def _output(self) -> str:
         """The empty output, in the dtype of the first stream that is not a decay."""
@@ -231,6 +237,14 @@ class Core:
             return ""
         return self._size_text(default)
 
+    def _other(self, size: str) -> str:
+        """The text of a size that no shape tells: its argument, or its default; '' for neither."""
+        default = next((s.default for s in self.mixer.sizes if s.name == size), None)
+        text = "" if default is None else self._size_text(default)
+        if size not in self.options or not text:
+            return text
+        return size if isinstance(default, Number) else f"({text} if {size} is None else {size})"
+
     def _size_text(self, expr: Expr) -> str:
         match expr:
             case Number(value=value):
@@ -238,7 +252,7 @@ class Core:
             case Size(name="heads"):
                 return NumberText("heads")
             case Size(name=name):
-                return NumberText(self._source(name))
+                return NumberText(self._source(name) or self._other(name))
             case Apply(primitive=primitive, operands=operands):
                 texts = tuple(NumberText(self._size_text(operand)) for operand in operands)
                 return apply_text(primitive, texts) if all(texts) else ""

@@ -80,12 +80,30 @@ def test_sizes_that_cannot_be(size: str, elsewhere) -> None:
     assert list(elsewhere.iterdir()) == []
 
 
-@pytest.mark.parametrize("default", ["0", "1 / 0", "2 ^ 20000"])
-def test_a_header_without_a_value(default: str, elsewhere) -> None:
-    text = (SPECS / "gla.mix").read_text()
-    (elsewhere / "gla.mix").write_text(text.replace("d_model / heads / 2", default))
+NARROW = [
+    "512 - d_model",
+    "1 / (d_model - 1024)",
+    "d_model ^ 20000",
+    "sqrt(512 - d_model)",
+    "layer",
+]
+
+
+@pytest.mark.parametrize("default", NARROW)
+def test_a_header_that_has_no_value_in_the_example_layer(default: str, elsewhere) -> None:
+    text = (SPECS / "gla.mix").read_text().replace("d_model / heads / 2", default)
+    (elsewhere / "gla.mix").write_text(text)
     for arguments in (["explain", "gla.mix"], ["compile", "gla.mix", "-o", "gla.py"]):
-        assert "K of gla" in one_line(*arguments, code=1) or default != "0"
+        said = one_line(*arguments, code=1)
+        assert "gla has" in said
+        assert "at d_model = 1024, heads = 16" in said
+    told = mixerc.compile(text).explain()
+    assert "S[t] = a * S[t-1] + k * v" in told
+    assert "Nothing is counted" in told
+
+
+def test_sizes_in_the_call_that_no_layer_has() -> None:
+    assert "the axis K of gla has the length 0" in mixerc.compile("gla", K=0).explain()
 
 
 STACK = "stack two(d_model = 64)\n\nblock b = x + (x | rmsnorm | mine(heads = 2))\n\ny = x | b\n"
@@ -114,6 +132,27 @@ def test_explain_every_spec(path: Path) -> None:
     result = run("explain", path)
     assert result.exit_code == 0
     assert f"{path.stem}:" in result.stdout
+
+
+GROWS = """mixer grows(K = 4, V = 4)
+q[K], k[K], a[K] = x | linear
+v[V] = x | linear
+state S[K, V]
+S[t] = a * S[t-1] + k * v
+o[V] = q @ S[t]
+y = o | linear
+"""
+
+
+def test_a_recurrence_that_can_grow_is_said_to(elsewhere) -> None:
+    (elsewhere / "grows.mix").write_text(GROWS)
+    result = run("check", "grows.mix")
+    assert result.exit_code == 0
+    assert "linear, diagonal along K transition" in result.stdout
+    assert "note[decay-exceeds-one]: this decay can be 1.5" in result.stderr
+    assert " 5 | S[t] = a * S[t-1] + k * v\n   |        ^\n" in result.stderr
+    assert "Note: line 5: this decay can be 1.5" in run("explain", "grows.mix").stdout
+    assert run("check", "gla", "mamba", "deltanet").stderr == ""
 
 
 def test_explain_a_stack() -> None:

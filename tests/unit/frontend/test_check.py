@@ -17,7 +17,7 @@ from mixerc.ir.mixer import Mixer, Stack
 ROOT = Path(__file__).parents[3]
 SPECS = sorted((ROOT / "specs").glob("*.mix"))
 BAD = ROOT / "tests" / "bad"
-SOURCES = sorted((ROOT / "mixerc" / "frontend").glob("errors*.py"))
+BESIDE = sorted((BAD / "beside").glob("*.mix"))
 
 
 def loader(specs: dict[str, str]) -> Callable[[str], syntax.Spec | None]:
@@ -29,7 +29,7 @@ def loader(specs: dict[str, str]) -> Callable[[str], syntax.Spec | None]:
     return load
 
 
-SHIPPED = loader({path.stem: path.read_text(encoding="utf-8") for path in SPECS})
+SHIPPED = loader({path.stem: path.read_text(encoding="utf-8") for path in (*SPECS, *BESIDE)})
 
 
 def mistakes(text: str, specs: dict[str, str] | None = None) -> list[Diagnostic]:
@@ -255,6 +255,55 @@ def test_a_size_is_taken_at_its_default() -> None:
     assert with_mask(window, "normalize sum", header=sized.format(0)) == ["empty-mask-row"]
     assert with_mask(window, "normalize sum", header=sized.format("K - 16")) == ["empty-mask-row"]
     assert with_mask(window, "normalize sum", header="K = 16, V = 8, W") == []
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        ("K = 16, V = K", []),
+        ("K = d_model / heads / 2, V = 2 ^ 3", []),
+        ("K = 2 ^ 31, V = length", []),
+        ("K = 0, V = K", ["size-not-positive"]),
+        ("K = 16, V = 1 / 0", ["division-by-zero"]),
+        ("K = 16, V = 8 % (K - 16)", ["division-by-zero"]),
+        ("K = 16, V = 0 ^ (-2)", ["division-by-zero"]),
+        ("K = 16, V = (-8) ^ (1/3)", ["size-without-value"]),
+        ("K = 16, V = log(K - 16)", ["size-without-value"]),
+        ("K = 2 ^ 31 + 1, V = 8", ["size-too-large"]),
+        ("K = 16, V = 2.5", ["size-not-whole"]),
+        ("K = 16, V = 2 ^ (-20000)", ["size-not-whole"]),
+        ("K = 16, V = abs(-8)", ["size-form"]),
+        ("heads = 0, K = 16, V = 8", ["size-not-positive"]),
+    ],
+)
+def test_what_the_sizes_of_a_header_are_worth(header: str, expected: list[str]) -> None:
+    assert with_mask("causal", header=header) == expected
+
+
+@pytest.mark.parametrize(
+    ("default", "as_constant", "as_count"),
+    [
+        ("2", [], []),
+        ("5 / 2", [], ["size-not-whole"]),
+        ("0", [], ["size-not-positive"]),
+        ("-1", ["size-not-positive"], ["size-not-positive"]),
+        ("2 ^ 40", [], ["size-too-large"]),
+        ("10 ^ 400", ["size-too-large"], ["size-too-large"]),
+    ],
+)
+def test_a_constant_of_the_header_counts_nothing(
+    default: str, as_constant: list[str], as_count: list[str]
+) -> None:
+    header = f"K = 16, V = 8, c = {default}"
+    read = "p[V] = {}\nr[V] = v * p * z"
+    for line, expected in (
+        ("cos(v * c)", as_constant),
+        ("x | linear(c) | linear", as_count),
+        ("v | conv(c)", as_count),
+    ):
+        assert with_mask("causal", "value r[s]", lines=read.format(line), header=header) == expected
+    lines = "grouped(c) p[V] = x | linear\nr[V] = v * p"
+    assert with_mask("causal", "value r[s]", lines=lines, header=header) == as_count
 
 
 BLOCKS = "stack m(d_model = 64, N = 2)\nblock a = x + (x | rmsnorm | {})\ny = x | repeat(N, a)"
