@@ -16,7 +16,9 @@ from mixerc.runtime.load import load_module
 from mixerc.runtime.mixer import Backing, CompiledMixer, of_module
 from mixerc.source import read_source
 
-TARGETS = ("auto", "torch")
+TARGETS = ("auto", "torch", "triton")
+AUTO = "torch"
+"""What `auto` stands for: the Triton target has to be asked for until it was measured."""
 
 
 def compile(
@@ -29,13 +31,19 @@ def compile(
     """A mixer from a spec's file, its text, or the name of a spec that mixerc ships.
 
     `sizes` are header sizes by name. `chunk`, a power of two, is the number of tokens that the
-    parallel mode works on at once. Raises SpecError for a spec with mistakes.
+    parallel mode works on at once. `target` is "torch" (what "auto" means in this version) or
+    "triton". Raises SpecError for a spec with mistakes.
     """
     if target not in TARGETS:
         raise ValueError(f"there is no target {target!r}; there are {', '.join(TARGETS)}")
     if chunk is not None:
         checked_chunk(chunk)
-    request = Request(source=read_source(spec), chunk=chunk, sizes=dict(sizes))
+    request = Request(
+        source=read_source(spec),
+        chunk=chunk,
+        sizes=dict(sizes),
+        target=AUTO if target == "auto" else target,
+    )
     path = find(request.key("layer"))
     if path is None:
         made: CompiledMixer = mixerc.Pipeline(request).compiled()  # or a ReferenceStack

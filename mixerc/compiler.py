@@ -12,6 +12,8 @@ from mixerc.algebra.classify import Algebra
 from mixerc.algebra.classify import classify as classify
 from mixerc.algebra.linear import Linear
 from mixerc.artifact import GeneratedModule
+from mixerc.backends.torch.emit import emit as emit_torch
+from mixerc.backends.triton.emit import emit as emit_triton
 from mixerc.frontend import syntax
 from mixerc.frontend.check import check as check_spec
 from mixerc.frontend.parser import parse as parse
@@ -46,11 +48,24 @@ def plan(linear: Linear, *, chunk: int | None, logarithms: frozenset[str]) -> Pl
     return make_plan(linear, chunk=chunk or CHUNK, logarithms=logarithms)
 
 
+EMITTERS: dict[str, Callable[[Mixer, Linear, Plan, str], GeneratedModule]] = {
+    "torch": emit_torch,
+    "triton": emit_triton,
+}
+"""The targets, each with its arrow."""
+
+
+def emit(target: str, mixer: Mixer, linear: Linear, plan: Plan, spec: str) -> GeneratedModule:
+    """The generated file of a target; raises ValueError for what it has no kernels for."""
+    return EMITTERS[target](mixer, linear, plan, spec)
+
+
 __all__ = [
     "Algebra",
     "GeneratedModule",
     "Source",
     "classify",
+    "emit",
     "front",
     "parse",
     "plan",

@@ -33,4 +33,4 @@ def stages(pipeline: Pipeline) -> dict[str, str]:
 def _emitted(pipeline: Pipeline, linear: Linear) -> dict[str, str]:
     made = plan(linear, chunk=pipeline.request.chunk, logarithms=pipeline.layer_logarithms)
     text = pipeline.layer_file().read_text(encoding="utf-8")
-    return {"4-plan.txt": show_plan(made), "5-torch.py": text}
+    return {"4-plan.txt": show_plan(made), f"5-{pipeline.request.target}.py": text}

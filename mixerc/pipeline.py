@@ -12,8 +12,7 @@ import torch
 from mixerc.algebra.classify import Algebra, classify
 from mixerc.algebra.linear import decay_names
 from mixerc.algebra.logarithm import logarithm
-from mixerc.backends.torch.emit import emit
-from mixerc.compiler import front, plan
+from mixerc.compiler import emit, front, plan
 from mixerc.explain import STACKS, explain_mixer
 from mixerc.ir.expr import Number
 from mixerc.ir.mixer import Input, LayerLine, Mixer, Param, SizeDef, Stack, Value
@@ -108,7 +107,7 @@ class Pipeline:
         linear = self.algebra.linear
         assert linear is not None, "the mode was legal"
         made = plan(linear, chunk=chunk, logarithms=logarithms)
-        return emit(self.mixer, linear, made, self.request.source.text).text
+        return emit(self.request.target, self.mixer, linear, made, self.request.source.text).text
 
     def reference(
         self, inputs: Mapping[str, Any], state: Mapping[str, Any] | None

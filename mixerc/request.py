@@ -10,16 +10,17 @@ from mixerc.source import Source
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """A spec with the header sizes given for it, and a chunk length if one was chosen."""
+    """A spec with the header sizes given for it, a chunk length if one was chosen, a target."""
 
     source: Source
     chunk: int | None
     sizes: Mapping[str, float]
+    target: str = "torch"
 
     def key(self, *variant: str) -> str:
         """The cache key of a generated file."""
         sizes = repr(sorted(self.sizes.items()))
-        return key_of("torch", self.source.text, *variant, str(self.chunk), sizes)
+        return key_of(self.target, self.source.text, *variant, str(self.chunk), sizes)
 
     def core_key(self, chunk: int | None, logarithms: frozenset[str]) -> str:
         """The key of a file for this chunk length, with these decays given as logarithms."""

@@ -6,8 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 
-from mixerc.backends.torch.emit import emit
-from mixerc.compiler import front, plan
+from mixerc.compiler import emit, front, plan
 from mixerc.frontend.format import format_spec
 from mixerc.frontend.parser import parse
 from mixerc.ir.mixer import Mixer, Stack
@@ -21,13 +20,12 @@ SEEDS = ("1", "2")
 
 CHILD = """
 import sys
-from mixerc.backends.torch.emit import emit
-from mixerc.compiler import Source, classify, front, plan
+from mixerc.compiler import Source, classify, emit, front, plan
 text = sys.stdin.read()
 mixer = front(Source(text=text, file="<text>", folder=None))
 linear = classify(mixer).linear
 made = plan(linear, chunk=int(sys.argv[1]), logarithms=frozenset())
-sys.stdout.write(emit(mixer, linear, made, text).text)
+sys.stdout.write(emit(sys.argv[2], mixer, linear, made, text).text)
 """
 
 
@@ -68,15 +66,15 @@ def emission_law(subject: Subject) -> Result:
     made = plan(subject.linear, chunk=CHUNK, logarithms=frozenset())
     mixer = front(replace(subject.source, file="<text>"))
     assert isinstance(mixer, Mixer), "a stack has no file of its own"
-    own = emit(mixer, subject.linear, made, text).text
+    own = emit(subject.target, mixer, subject.linear, made, text).text
     ast.parse(own)
-    others = {_in_child(text, seed) for seed in SEEDS}
+    others = {_in_child(text, subject.target, seed) for seed in SEEDS}
     return holds("emission", [] if others == {own} else ["the text depends on the process"])
 
 
-def _in_child(text: str, seed: str) -> str:
+def _in_child(text: str, target: str, seed: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", CHILD, str(CHUNK)],
+        [sys.executable, "-c", CHILD, str(CHUNK), target],
         input=text,
         capture_output=True,
         text=True,

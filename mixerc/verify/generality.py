@@ -7,7 +7,7 @@ from torch import Tensor
 
 from mixerc.algebra.linear import Linear, LinearState
 from mixerc.algebra.terms import apply, number
-from mixerc.backends.torch.emit import emit
+from mixerc.compiler import emit
 from mixerc.ir.expr import Arange, Expr
 from mixerc.ir.sorts import Axis, Sort
 from mixerc.plan.plan import make_plan
@@ -72,12 +72,12 @@ def _spread(expr: Expr, axis: Axis) -> Expr:
 
 def _through(subject: Subject, linear: Linear, mode: str) -> Run:
     """The core compiled from another linear form; the cache holds its file."""
-    key = key_of("verify", subject.source.text, repr(subject.sizes), repr(linear))
+    key = key_of("verify", subject.target, subject.source.text, repr(subject.sizes), repr(linear))
     path = find(key)
     if path is None:
         mixer = replace(subject.mixer, y=None)
         plan = make_plan(linear, chunk=CHUNK, logarithms=frozenset())
-        path = store(key, emit(mixer, linear, plan, subject.source.text).text)
+        path = store(key, emit(subject.target, mixer, linear, plan, subject.source.text).text)
     module = load_module(path)
     options = {name: subject.sizes[name] for name in module.GIVEN if name in subject.sizes}
 

@@ -31,6 +31,7 @@ class Subject:
     algebra: Algebra
     run: CompiledMixer
     sizes: Mapping[str, float]
+    target: str = "torch"
 
     @property
     def linear(self) -> Linear:
@@ -60,7 +61,7 @@ class Subject:
         return not self.mixer.core.branches
 
 
-def subject_of(source: Source) -> Subject | Stack:
+def subject_of(source: Source, target: str = "torch") -> Subject | Stack:
     """The mixer of a spec, or the stack that it is; raises SpecError for mistakes."""
     mixer = front(source)
     if isinstance(mixer, Stack):
@@ -71,8 +72,9 @@ def subject_of(source: Source) -> Subject | Stack:
         source=source,
         mixer=mixer,
         algebra=classify(mixer),
-        run=compile(source.text, **given),
+        run=compile(source.text, target=target, **given),
         sizes=sizes,
+        target=target,
     )
 
 

@@ -39,15 +39,20 @@ SEED = 2024
 
 
 def verify(
-    spec: str | Path, *, quick: bool = False, progress: Callable[[str], None] | None = None
+    spec: str | Path,
+    *,
+    quick: bool = False,
+    target: str = "torch",
+    progress: Callable[[str], None] | None = None,
 ) -> Report:
     """Tries every law that applies to a spec; raises SpecError for a spec with mistakes.
 
-    `progress` is told what runs. With `quick` there are fewer and smaller cases.
+    `progress` is told what runs. With `quick` there are fewer and smaller cases. `target` is what
+    is compiled: on a machine without a GPU, Triton kernels run where TRITON_INTERPRET=1 is set.
     """
     start = time.perf_counter()
     source = read_source(spec)
-    subject = subject_of(source)
+    subject = subject_of(source, target)
     if isinstance(subject, Stack):
         title = f"{subject.name}: a stack"
         jobs: list[Job] = [("language", partial(stack_law, source, subject))]

@@ -79,7 +79,7 @@ READS = (
 
 HEADERS = (
     "K, V, M, F = 2 * K",
-    "K = 4, V = 2 * K, M = 3, F = V",
+    "K = 4, V = 2 * K, M = 3, F = 2 * K",
     "K = d_model / heads, V = d_model / heads, M = 5, F = K + K",
 )
 KEYS = (

@@ -26,7 +26,7 @@ class Target:
     name: str
     needs: str
     helpers: tuple[tuple[str, str], ...]
-    imports: str = ""
+    imports: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +59,7 @@ def module_file(core: Core, kernels: str, spec: str, target: Target) -> Generate
         title=f"{mixer.name}: {' '.join(mixer.citation)}".rstrip(": "),
         spec=_indented(spec),
         needs=target.needs,
-        imports=target.imports,
+        imports=_code(_template_text(*target.imports)) if target.imports else "",
         helpers=helpers.rstrip(),
         core=body.rstrip(),
         layer=layer,
@@ -67,6 +67,11 @@ def module_file(core: Core, kernels: str, spec: str, target: Target) -> Generate
     text = _tidy(render("module", "module.py.j2", module))
     digest = hashlib.sha256(text.encode()).hexdigest()
     return GeneratedModule(mixer=mixer.name, target=target.name, text=text, digest=digest)
+
+
+def _code(text: str) -> str:
+    """A helper file without the docstring at its head."""
+    return text.split('"""\n', 1)[1].strip()
 
 
 def _with_boundary(names: frozenset[str], target: Target) -> frozenset[str]:

@@ -1,26 +1,39 @@
 """From a mixer and its plan to the text of one self-contained file of Triton kernels."""
 
+from collections.abc import Iterator
+
 from mixerc.algebra.linear import Linear
 from mixerc.artifact import GeneratedModule
 from mixerc.backends.module.core import Core
 from mixerc.backends.module.file import Target, module_file, render
 from mixerc.backends.triton.programs import LaunchView, programs
 from mixerc.ir.mixer import Mixer
+from mixerc.plan import nodes as n
 from mixerc.plan.plan import Plan
 
 TRITON = Target(
     name="triton",
     needs="torch and triton",
     helpers=(("triton", "device.py"), ("triton", "run.py")),
-    imports="import triton\nimport triton.language as tl",
+    imports=("triton", "imports.py"),
 )
 
 
 def emit(mixer: Mixer, linear: Linear, plan: Plan, spec: str) -> GeneratedModule:
     """The generated file; `spec` is the text that it was made from."""
+    if any(isinstance(x, n.Concat | n.Part) for x in _nodes(plan)):
+        raise ValueError(
+            f"{mixer.name}: the Triton target has no kernels yet for `concat` in a core"
+        )
     core = Core(mixer, linear, plan)
     kernels = "\n\n".join(_program(view) for view in programs(core))
     return module_file(core, kernels, spec, TRITON)
+
+
+def _nodes(plan: Plan) -> Iterator[n.Node]:
+    for _, program in plan.programs:
+        for kernel in program.kernels:
+            yield from kernel.body
 
 
 def _program(view: LaunchView) -> str:
