@@ -1,6 +1,10 @@
 """What every test can use: golden files, Hypothesis profiles, the gpu mark, poisoned memory."""
 
 import os
+
+# Before anything imports Triton: its kernels run in its interpreter, on any machine.
+os.environ.setdefault("TRITON_INTERPRET", "1")
+
 from collections.abc import Callable, Iterator
 from pathlib import Path
 

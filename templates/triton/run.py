@@ -38,6 +38,7 @@ class Run:
         within = within.clamp(max=max(self.sequences - 1, 0))
         first = self.tokens[within] + (index - self.bounds[within]) * chunk
         self.first = first.clamp(max=max(batch * length - 1, 0))
+        self.batch = self.tokens[within] // self.length
         self.count = (self.tokens[within + 1] - first).clamp(max=chunk)
 
     def flat(self, x):
@@ -56,24 +57,15 @@ class Run:
         """Runs a kernel for each head and block of some chunks or sequences."""
         for length, block in blocks:
             programs *= -(-length // block)
+        given = {"HEADS": self.heads, "CHUNK": self.chunk}
+        given |= {"ACC": DTYPES[self.acc], "DOT": DTYPES[self.dot], "PREC": PRECISION}
         if programs:
-            kernel[(programs * self.heads,)](
-                **arguments,
-                length=self.length,
-                HEADS=self.heads,
-                CHUNK=self.chunk,
-                ACC=DTYPES[self.acc],
-                DOT=DTYPES[self.dot],
-                PREC="ieee",
-                num_warps=4,
-                num_stages=2,
-                enable_fp_fusion=True,
-            )
+            start(kernel, programs * self.heads, {**arguments, **given})
 
     def map(self, kernel, blocks, **arguments):
         """A kernel over all chunks at once."""
-        given = {"first_at": self.first, "count_at": self.count, **arguments}
-        self.launch(kernel, self.chunks, blocks, **given)
+        given = {"first_at": self.first, "count_at": self.count, "batch_at": self.batch}
+        self.launch(kernel, self.chunks, blocks, **given, **arguments)
 
     def scan(self, kernel, blocks, **arguments):
         """A kernel from chunk to chunk of each sequence."""
@@ -81,9 +73,18 @@ class Run:
 
     def token_scan(self, kernel, blocks, **arguments):
         """A kernel from token to token of each sequence."""
-        self.launch(kernel, self.sequences, blocks, tokens_at=self.tokens, **arguments)
+        given = {"tokens_at": self.tokens, "batch_at": self.tokens[:-1] // self.length}
+        self.launch(kernel, self.sequences, blocks, **given, **arguments)
 
 
+def start(kernel, programs, arguments):
+    """Every launch of the file goes through here; nothing is tuned while it runs."""
+    kernel[(programs,)](**arguments, **OPTIONS)
+
+
+OPTIONS = {"num_warps": 8, "num_stages": 2, "enable_fp_fusion": True}
+PRECISION = "ieee" if torch.version.hip else "tf32x3"
+"""Of matrix products of float32: three products of tf32 are as good as one, and need no stack."""
 DTYPES = {
     torch.float64: tl.float64,
     torch.float32: tl.float32,
@@ -104,9 +105,13 @@ def whole_block(length):
     return max(triton.next_power_of_2(length), 16)
 
 
+BLOCK = 16
+"""Places of an axis that a tile holds: the most at which no kernel of 64 rows needs the stack."""
+
+
 def block(length):
     """How many places of an axis a tile holds."""
-    return min(whole_block(length), 64)
+    return min(whole_block(length), BLOCK)
 
 
 def run_forward(program, chunk, streams, constants, states, size, outputs, cu_seqlens):

@@ -24,19 +24,19 @@ every_linear = pytest.mark.parametrize("name", LINEAR)
 
 
 @cache
-def subject(name: str) -> Subject:
+def subject(name: str, target: str = "torch") -> Subject:
     """A spec of the repository, compiled."""
-    return _mixer(read_source(SPECS / f"{name}.mix"))
+    return _mixer(read_source(SPECS / f"{name}.mix"), target)
 
 
 @cache
-def subject_of_text(text: str) -> Subject:
+def subject_of_text(text: str, target: str = "torch") -> Subject:
     """A spec from its text."""
-    return _mixer(Source(text=text, file="<text>", folder=None))
+    return _mixer(Source(text=text, file="<text>", folder=None), target)
 
 
-def _mixer(source: Source) -> Subject:
-    found = subject_of(source)
+def _mixer(source: Source, target: str) -> Subject:
+    found = subject_of(source, target)
     assert not isinstance(found, Stack)
     assert found.fast, [mode.reason for mode in found.algebra.modes]
     return found

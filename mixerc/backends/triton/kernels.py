@@ -61,7 +61,7 @@ def map_kernel(name: str, target: n.Node, doors: Doors, *, rows: bool) -> Kernel
         doors=doors,
         outs=("out_at",),
         split=axes,
-        given=("first_at", "count_at"),
+        given=("first_at", "count_at", "batch_at"),
         places=places,
         lines=tuple(body.lines),
     )
@@ -117,7 +117,7 @@ def token_kernel(
         body.open_axis(scope, axis, first_of(axis) if axis in split else "0")
     places, body.lines = tuple(body.lines), []
     states = {carry: _state(body, doors, scope, carry, "s * HEADS + h") for carry, _ in carries}
-    before, body.lines = ("batch = start // length", *body.lines), []
+    before, body.lines = ("batch = tl.load(batch_at + s)", *body.lines), []
     values = body.compute((output, *(after for _, after in carries)), scope)
     dims = dims_of(output.axes, tokens=True)
     _store(body, doors, scope, "out_at", "(rows * HEADS + h)", values[0], dims)
@@ -136,7 +136,7 @@ def token_kernel(
         doors=doors,
         outs=("out_at", *firsts, *lasts),
         split=split,
-        given=("tokens_at",),
+        given=("tokens_at", "batch_at"),
         places=places,
         before=before,
         lines=lines,
@@ -202,7 +202,7 @@ def _view(
     constants = [f"{x}: tl.constexpr" for x in ("HEADS", "CHUNK", *sizes, *map(block_of, sizes))]
     constants += [f"{x}: tl.constexpr" for x in (*doors.heads, *doors.numbers.values())]
     constants += [f"{x}: tl.constexpr" for x in ("ACC", "DOT", "PREC")]
-    parameters = (*given, *outs, *doors.pointers, "length", *constants)
+    parameters = (*given, *outs, *doors.pointers, *constants)
     return KernelView(
         name=name,
         summary=summary,
