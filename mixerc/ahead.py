@@ -10,7 +10,7 @@ import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
@@ -21,6 +21,9 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
+from mixerc.ir.expr import Number
+from mixerc.ir.mixer import Mixer
+from mixerc.pipeline import Pipeline
 from mixerc.runtime.load import load_module
 
 Launch = tuple[Any, dict[str, Any]]
@@ -41,6 +44,7 @@ POINTERS = {
     torch.int32: "*i32",
     torch.bool: "*i1",
 }
+HEADS, TOKENS, LENGTH = 4, 70, 64
 _MATRIX = re.compile(r"wgmma\.mma|mma\.sync|tcgen05\.mma|v_mfma")
 
 
@@ -59,25 +63,18 @@ class Compiled:
     file: str
 
 
-def bundle(
-    path: Path,
-    folder: Path,
-    *,
-    target: str,
-    inputs: Callable[[ModuleType], Iterator[dict[str, Any]]],
-) -> tuple[Compiled, ...]:
-    """Writes the binaries of a generated file's kernels, and kernels.json about them.
+def aot(pipeline: Pipeline, folder: Path, target: str, dtype: str) -> tuple[Compiled, ...]:
+    """Writes the binaries of a mixer's kernels for some hardware, and kernels.json about them.
 
-    `inputs` gives the arguments of some calls of the file's `mix`. Raises ValueError where
-    Triton's kernels are interpreted in this process.
+    They are for the header sizes of the request (64 for an axis without one), inputs of `dtype`
+    and 4 heads. Raises ValueError where Triton's kernels are interpreted in this process.
     """
     if os.environ.get("TRITON_INTERPRET") == "1":
         raise ValueError("kernels are interpreted where TRITON_INTERPRET=1 is set: unset it first")
-    module = load_module(path)
-    folder.mkdir(parents=True, exist_ok=True)
-    made = []
+    module = load_module(pipeline.layer_file())
+    made: list[Compiled] = []
     texts: set[str] = set()
-    for kernel, arguments in launches(module, inputs(module)):
+    for kernel, arguments in launches(module, _inputs(pipeline, module, getattr(torch, dtype))):
         found = compiled(kernel, arguments, target)
         if found.asm["ttir"] not in texts:
             texts.add(found.asm["ttir"])
@@ -87,19 +84,39 @@ def bundle(
     return tuple(made)
 
 
-def launches(module: ModuleType, calls: Iterator[dict[str, Any]]) -> list[Launch]:
-    """What the calls would launch, forward and backward, in both modes."""
+def _inputs(pipeline: Pipeline, module: ModuleType, dtype: torch.dtype) -> dict[str, Any]:
+    """Small inputs of a file's `mix`, of the shapes that a layer gives it."""
+    mixer, sizes = pipeline.mixer, pipeline.request.sizes
+    given: dict[str, Any] = {name: _length(mixer, name, sizes) for name in module.GIVEN}
+    for line in mixer.lines:
+        if line.name not in (*module.STREAMS, *module.PARAMS):
+            continue
+        copies = () if line.sort.heads.shared else (1 if line.sort.heads.group else HEADS,)
+        lengths = (int(_length(mixer, axis.rstrip("'"), sizes)) for axis in line.sort.axes)
+        shape = (*((1, TOKENS) if line.sort.times else ()), *copies, *lengths)
+        name = f"log_{line.name}" if line.name in pipeline.layer_logarithms else line.name
+        given[name] = torch.zeros(shape, dtype=dtype, requires_grad=True)
+    return given
+
+
+def _length(mixer: Mixer, name: str, sizes: Mapping[str, float]) -> float:
+    """A header size: the one given, or a plain number of the header, or 64."""
+    default = next((s.default for s in mixer.sizes if s.name == name), None)
+    number = float(default.value) if isinstance(default, Number) else LENGTH
+    return sizes.get(name, number)
+
+
+def launches(module: ModuleType, inputs: Mapping[str, Any]) -> list[Launch]:
+    """What a call would launch, forward and backward, in both modes."""
     found: list[Launch] = []
-    real = module.start
-    module.start = lambda kernel, programs, arguments: found.append((kernel, arguments))
+    real = vars(module)["start"]
+    vars(module)["start"] = lambda kernel, programs, arguments: found.append((kernel, arguments))
     try:
-        for call in calls:
-            for mode in ("parallel", "recurrent"):
-                o, _ = module.mix(**call, mode=mode)
-                if mode == "parallel":
-                    o.sum().backward()
+        module.mix(**inputs, mode="parallel")[0].sum().backward()
+        with torch.no_grad():
+            module.mix(**inputs, mode="recurrent")
     finally:
-        module.start = real
+        vars(module)["start"] = real
     return found
 
 

@@ -17,6 +17,7 @@ app = typer.Typer(
 )
 
 _LATER = {
+    "aot": "mixerc.ahead",
     "bench": "mixerc.bench",
     "checked_chunk": "mixerc.api",
     "Pipeline": "mixerc.pipeline",

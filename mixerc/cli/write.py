@@ -1,7 +1,7 @@
 """`compile`, `new` and `fmt`: the commands that write a file."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -11,7 +11,7 @@ from mixerc.cli.files import folder_for, source_of, write_whole
 from mixerc.cli.judge import of_each
 from mixerc.cli.report import reading, refuse, usage
 from mixerc.cli.sizes import fitting, numbers
-from mixerc.compiler import front, parse
+from mixerc.compiler import EMITTERS, front, parse
 from mixerc.diagnostics.diagnostic import SpecError
 from mixerc.explain import STACKS
 from mixerc.frontend.format import format_spec
@@ -19,27 +19,68 @@ from mixerc.ir.mixer import Mixer, Stack
 from mixerc.request import Request
 from mixerc.source import Source
 
+HARDWARE = ("sm_80", "sm_90", "sm_100", "gfx942")
+DTYPES = ("bfloat16", "float16", "float32")
+
 
 @app.command(name="compile")
 def compile_command(
     spec: Spec,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The file to write; with --aot, the folder.")
+    ],
+    target: Annotated[str, typer.Option(help="torch or triton.")] = "torch",
+    aot: Annotated[
+        str | None, typer.Option(help=f"Also binaries of the kernels: {', '.join(HARDWARE)}.")
+    ] = None,
+    dtype: Annotated[str, typer.Option(help="Of the binaries' inputs.")] = "bfloat16",
     chunk: Annotated[int | None, typer.Option(help="Tokens a chunk, a power of two.")] = None,
     size: Sizes = [],  # noqa: B006 - typer reads the default
     dump: Annotated[Path | None, typer.Option(help="A folder for every stage as text.")] = None,
 ) -> None:
-    """Write the generated module: one file that needs torch and nothing else."""
+    """Write the generated module: one file that needs torch (and triton, for that target)."""
     source, sizes = source_of(spec), numbers(size)
     _check_chunk(chunk)
+    _check_target(target, aot, dtype)
     with reading(source):
         checked = front(source)
         fitting(checked, sizes)
-        pipeline = later("Pipeline")(Request(source=source, chunk=chunk, sizes=sizes))
+        pipeline = later("Pipeline")(
+            Request(source=source, chunk=chunk, sizes=sizes, target="triton" if aot else target)
+        )
         if dump is not None:
             _write_stages(dump, later("stages")(pipeline))
         _refuse_without_file(checked)
-        write_whole(output, pipeline.layer_file().read_text(encoding="utf-8"))
+        _write(pipeline, output, aot, dtype)
     typer.echo(f"{output}: {checked.name}")
+
+
+def _write(pipeline: Any, output: Path, aot: str | None, dtype: str) -> None:
+    """The generated file, or a folder with it and its kernels' binaries."""
+    try:
+        text = pipeline.layer_file().read_text(encoding="utf-8")
+        if aot is None:
+            write_whole(output, text)
+            return
+        folder_for(output)
+        made = later("aot")(pipeline, output, aot, dtype)
+    except ValueError as error:
+        refuse(str(error))
+    write_whole(output / f"{pipeline.mixer.name}.py", text)
+    for kernel in made:
+        typer.echo(
+            f"  {kernel.name}: {kernel.registers} registers, {kernel.stack} bytes of stack, "
+            f"{kernel.shared} bytes shared, {kernel.matrix} matrix instructions"
+        )
+
+
+def _check_target(target: str, aot: str | None, dtype: str) -> None:
+    if target not in EMITTERS:
+        usage(f"there is no target {target!r}; there are {', '.join(EMITTERS)}")
+    if aot is not None and aot not in HARDWARE:
+        usage(f"there is no hardware {aot!r}; there are {', '.join(HARDWARE)}")
+    if dtype not in DTYPES:
+        usage(f"there is no dtype {dtype!r}; there are {', '.join(DTYPES)}")
 
 
 def _check_chunk(chunk: int | None) -> None:

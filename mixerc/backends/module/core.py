@@ -79,11 +79,17 @@ class Inputs:
 
 
 class Core:
-    """Reads off a mixer and its plan what the core's text needs."""
+    """Reads off a mixer and its plan what the core's text needs.
 
-    def __init__(self, mixer: Mixer, linear: Linear, plan: Plan) -> None:
+    With `every_axis` the sizes are those of all inputs, not only those that kernels speak of.
+    """
+
+    def __init__(
+        self, mixer: Mixer, linear: Linear, plan: Plan, *, every_axis: bool = False
+    ) -> None:
         self.mixer = mixer
         self.plan = plan
+        self.every_axis = every_axis
         self.decays = decay_names(linear)
         self.inputs = _core_inputs(mixer, plan)
         self.streams = tuple(i for i in self.inputs if i.streams)
@@ -140,6 +146,9 @@ class Core:
         for carry, _ in self.states:
             found.update(dict.fromkeys(axis.rstrip("'") for axis in carry.axes))
         found.update(dict.fromkeys(axis.rstrip("'") for axis in self.mixer.core.output.sort.axes))
+        if self.every_axis:
+            axes = (axis for value in self.inputs for axis in value.load.axes if not is_tile(axis))
+            found.update(dict.fromkeys(axis.rstrip("'") for axis in axes))
         return tuple(found)
 
     def _source(self, size: str) -> str:

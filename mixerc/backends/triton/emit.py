@@ -25,7 +25,7 @@ def emit(mixer: Mixer, linear: Linear, plan: Plan, spec: str) -> GeneratedModule
         raise ValueError(
             f"{mixer.name}: the Triton target has no kernels yet for `concat` in a core"
         )
-    core = Core(mixer, linear, plan)
+    core = Core(mixer, linear, plan, every_axis=True)
     kernels = "\n\n".join(_program(view) for view in programs(core))
     return module_file(core, kernels, spec, TRITON)
 

@@ -42,7 +42,10 @@ class TilePrinter:
 
     def _map(self, node: n.Map, args: tuple[Value, ...]) -> Value:
         dims = tuple(d for d in self.dims(node) if any(d in arg.dims for arg in args))
-        texts = tuple(aligned(arg, dims) for arg in args)
+        texts = tuple(
+            f"({aligned(arg, dims)} != 0)" if _is_number(node, i) else aligned(arg, dims)
+            for i, arg in enumerate(args)
+        )
         wide = [i for i, arg in enumerate(args) if not is_scalar(node.args[i])]
         zero = frozenset[str]()
         if node.primitive == "mul" and all(arg.calm for arg in args):
@@ -199,6 +202,17 @@ class TilePrinter:
         if node.diagonal:
             terms.insert(0, f"tl.where({_EYE}, {aligned(args[0], (ROW, COLUMN))}, 0.0)")
         return Value(text=" + ".join(terms), dims=(ROW, COLUMN))
+
+
+_CONDITIONS = {"where": (0,), "not": (0,), "and": (0, 1), "or": (0, 1)}
+_TRUTHS = frozenset(("eq", "ne", "lt", "le", "gt", "ge", "and", "or", "not"))
+
+
+def _is_number(node: n.Map, index: int) -> bool:
+    """Whether an operand is a condition that was loaded, as 0 or 1."""
+    arg = node.args[index]
+    truth = isinstance(arg, n.Map) and arg.primitive in _TRUTHS
+    return index in _CONDITIONS.get(node.primitive, ()) and not truth
 
 
 def _applied(node: n.Map, texts: tuple[str, ...]) -> str:
