@@ -121,10 +121,7 @@ def token_kernel(
     values = body.compute((output, *(after for _, after in carries)), scope)
     dims = dims_of(output.axes, tokens=True)
     _store(body, doors, scope, "out_at", "(rows * HEADS + h)", values[0], dims)
-    for (carry, _), value in zip(carries, values[1:], strict=True):
-        body.put(f"next_{states[carry].text} = {_whole(value, states[carry])}")
-    for state in states.values():
-        body.put(f"{state.text} = next_{state.text}")
+    _advance(body, states.values(), values[1:])
     lines, body.lines = tuple(body.lines), []
     for carry, state in states.items():
         _store(body, doors, scope, f"last_{_name(carry)}_at", "(s * HEADS + h)", state, state.dims)
@@ -144,6 +141,15 @@ def token_kernel(
         step="rows = start + step",
         bounds="tokens_at",
     )
+
+
+def _advance(body: Body, states: Iterable[Value], values: Iterable[Value]) -> None:
+    """The next states in the places of the states, all of them at once."""
+    pairs = tuple(zip(states, values, strict=True))
+    for state, value in pairs:
+        body.put(f"next_{state.text} = {_whole(value, state)}")
+    for state, _ in pairs:
+        body.put(f"{state.text} = next_{state.text}")
 
 
 def _state(body: Body, doors: Doors, scope: Scope, carry: n.Carry, base: str) -> Value:

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from mixerc.algebra.classify import classify
-from mixerc.backends.torch.emit import emit
-from mixerc.compiler import front, plan, read_source
+from mixerc.compiler import emit, front, plan, read_source
 from mixerc.runtime.load import load_module
 
 SPECS = Path(__file__).parents[3] / "specs"
@@ -20,18 +19,19 @@ LINEAR = (
 )
 
 
-def generated(name: str, chunk: int = 64) -> str:
+def generated(name: str, chunk: int = 64, target: str = "torch") -> str:
     source = read_source(SPECS / f"{name}.mix")
     mixer = front(source)
     linear = classify(mixer).linear
     assert linear is not None
     made = plan(linear, chunk=chunk, logarithms=frozenset())
-    return emit(mixer, linear, made, source.text).text
+    return emit(target, mixer, linear, made, source.text).text
 
 
+@pytest.mark.parametrize("target", ["torch", "triton"])
 @pytest.mark.parametrize("name", LINEAR)
-def test_the_file_parses_and_reads_well(name: str) -> None:
-    text = generated(name)
+def test_the_file_parses_and_reads_well(name: str, target: str) -> None:
+    text = generated(name, target=target)
     ast.parse(text)
     code = text.split('"""', 2)[2].splitlines()
     assert not [line for line in text.splitlines() if line != line.rstrip()]
@@ -39,11 +39,11 @@ def test_the_file_parses_and_reads_well(name: str) -> None:
     assert not [line for line in code if len(line) > 120]
 
 
+@pytest.mark.parametrize("target", ["torch", "triton"])
 @pytest.mark.parametrize("name", ["gla", "rwkv6", "mamba2"])
-def test_the_text_does_not_depend_on_the_hash_seed(name: str) -> None:
-    script = (
-        f"import runpy, sys\nsys.stdout.write(runpy.run_path({__file__!r})['generated']({name!r}))"
-    )
+def test_the_text_does_not_depend_on_the_hash_seed(name: str, target: str) -> None:
+    made = f"runpy.run_path({__file__!r})['generated']({name!r}, target={target!r})"
+    script = f"import runpy, sys\nsys.stdout.write({made})"
     texts = {
         subprocess.run(
             [sys.executable, "-c", script],
@@ -55,7 +55,7 @@ def test_the_text_does_not_depend_on_the_hash_seed(name: str) -> None:
         ).stdout
         for seed in ("0", "1", "4242")
     }
-    assert texts == {generated(name)}
+    assert texts == {generated(name, target=target)}
 
 
 def test_the_file_runs_without_mixerc(tmp_path) -> None:
@@ -70,8 +70,14 @@ def test_the_file_runs_without_mixerc(tmp_path) -> None:
     assert load_module(path).NAME == "gla"
 
 
-@pytest.mark.parametrize("name", ["gla", "retnet", "rwkv6", "linear_attention"])
-def test_golden(name: str, golden) -> None:
+GOLDEN = (
+    *((name, "torch") for name in ("gla", "retnet", "rwkv6", "linear_attention")),
+    *((name, "triton") for name in ("gla", "linear_attention")),
+)
+
+
+@pytest.mark.parametrize(("name", "target"), GOLDEN)
+def test_golden(name: str, target: str, golden) -> None:
     """Short chunks, so that the text can be read whole; the helpers are in templates."""
-    made = generated(name, chunk=4)
-    golden(f"{name}/torch.py", made[made.index("\nNAME = ") + 1 :])
+    made = generated(name, chunk=4, target=target)
+    golden(f"{name}/{target}.py", made[made.index("\nNAME = ") + 1 :])
