@@ -53,7 +53,7 @@ def map_kernel(name: str, target: n.Node, doors: Doors, *, rows: bool) -> Kernel
         body.open_axis(scope, axis, first_of(axis))
     places, body.lines = tuple(body.lines), []
     (value,) = body.compute((target,), scope)
-    base = "(rows * HEADS + h)" if rows else "(n * HEADS + h)"
+    base = "rows * HEADS + h" if rows else "n * HEADS + h"
     _store(body, doors, scope, "out_at", base, value, dims_of(target.axes))
     return _view(
         name=name,
@@ -81,11 +81,11 @@ def scan_kernel(
     outs = ["state_at", "last_at"]
     if kept:
         outs.append("kept_at")
-        _store(body, doors, scope, "kept_at", "(n * HEADS + h)", state, state.dims)
+        _store(body, doors, scope, "kept_at", "n * HEADS + h", state, state.dims)
     (value,) = body.compute((after,), scope)
     body.put(f"{state.text} = {_whole(value, state)}")
     lines, body.lines = tuple(body.lines), []
-    _store(body, doors, scope, "last_at", "(s * HEADS + h)", state, state.dims)
+    _store(body, doors, scope, "last_at", "s * HEADS + h", state, state.dims)
     return _view(
         name=name,
         summary=f"{carry.state} from chunk to chunk{', last to first' if reverse else ''}.",
@@ -120,11 +120,11 @@ def token_kernel(
     before, body.lines = ("batch = tl.load(batch_at + s)", *body.lines), []
     values = body.compute((output, *(after for _, after in carries)), scope)
     dims = dims_of(output.axes, tokens=True)
-    _store(body, doors, scope, "out_at", "(rows * HEADS + h)", values[0], dims)
+    _store(body, doors, scope, "out_at", "rows * HEADS + h", values[0], dims)
     _advance(body, states.values(), values[1:])
     lines, body.lines = tuple(body.lines), []
     for carry, state in states.items():
-        _store(body, doors, scope, f"last_{_name(carry)}_at", "(s * HEADS + h)", state, state.dims)
+        _store(body, doors, scope, f"last_{_name(carry)}_at", "s * HEADS + h", state, state.dims)
     firsts = [f"state_{_name(carry)}_at" for carry in states]
     lasts = [f"last_{_name(carry)}_at" for carry in states]
     return _view(
@@ -156,7 +156,7 @@ def _state(body: Body, doors: Doors, scope: Scope, carry: n.Carry, base: str) ->
     """The state before the first step, in a variable of its own."""
     name = f"{_name(carry)}_state"
     pointer = f"state_{_name(carry)}_at" if doors.tokens else "state_at"
-    offset, masks = doors.place(f"({base})", carry.axes, scope)
+    offset, masks = doors.place(base, carry.axes, scope)
     mask = f", mask={' & '.join(masks)}, other=0.0" if masks else ""
     body.put(f"{name} = tl.load({pointer} + {offset}{mask}).to(ACC)")
     scope.values[carry] = value = Value(text=name, dims=carry.axes, zero=frozenset(carry.axes))

@@ -7,7 +7,7 @@ and what one kernel hands to another [chunks, heads, axes…]; all of them are c
 from dataclasses import dataclass, field
 
 from mixerc.backends.module.identifiers import identifier
-from mixerc.backends.module.printer import NumberText, apply_text, number_text
+from mixerc.backends.module.printer import NumberText, apply_text, number_text, within
 from mixerc.backends.triton.body import Scope
 from mixerc.backends.triton.values import ROW, Dims, Value, aligned, dims_of, size_of
 from mixerc.plan import nodes as n
@@ -38,7 +38,7 @@ class Doors:
         dims = dims_of(node.axes, tokens=self.tokens)
         if node in self.buffers:
             self.pointers[self.buffers[node]] = self.buffers[node]
-            base = "(n * HEADS + h)"
+            base = "n * HEADS + h"
             return self._loaded(self.buffers[node], base, dims, scope, masked=False)
         match node:
             case n.Load(name=name):
@@ -56,7 +56,7 @@ class Doors:
         self.pointers[pointer] = name
         self.heads[heads] = name
         row = "rows" if n.ROW in axes else "batch"
-        base = f"({row} * {heads} + h % {heads})"
+        base = f"{row} * {heads} + h % {heads}"
         return self._loaded(pointer, base, dims, scope, masked=name in self.masked)
 
     def _loaded(self, pointer: str, base: str, dims: Dims, scope: Scope, *, masked: bool) -> Value:
@@ -74,7 +74,7 @@ class Doors:
         for axis in (d for d in dims if d != ROW):
             self.sizes[size_of(axis)] = None
             index = aligned(Value(text=scope.index(axis), dims=(axis,)), dims)
-            text = f"({text}) * {size_of(axis)} + {index}"
+            text = f"{within(text)} * {size_of(axis)} + {index}"
             masks.append(aligned(Value(text=f"{scope.index(axis)}_in", dims=(axis,)), dims))
         return text, masks
 

@@ -34,9 +34,9 @@ def programs(core: Core) -> tuple[LaunchView, ...]:
     """The four programs, in the order of the file."""
     plan = core.plan
     return (
+        _Launches("states", plan.forward, core.loads).states(),
         _Launches("forward", plan.forward, core.loads).forward(),
         _Launches("recurrent", plan.recurrent, core.loads).recurrent(),
-        _Launches("states", plan.forward, core.loads).states(),
         _Launches("backward", plan.backward, core.loads).backward(plan.forward),
     )
 
@@ -54,10 +54,11 @@ class _Launches:
 
     def forward(self) -> LaunchView:
         """The states at chunk boundaries, then the output."""
-        self._scans(reverse=False)
+        self.lines.append("kept, lasts = states_piece(run, streams, constants, states, size)")
+        self._kept(self.program.carries)
         (_, output), *_ = self.program.outputs
         self._map(output, "outputs[0]", rows=True)
-        return self._view("The parallel mode.", "size, outputs", self._lasts())
+        return self._view("The parallel mode.", "size, outputs", "lasts")
 
     def states(self) -> LaunchView:
         """The states at chunk boundaries alone."""
@@ -69,9 +70,7 @@ class _Launches:
 
     def backward(self, forward: Program) -> LaunchView:
         """The cotangents of states, last chunk to first, then those of the inputs."""
-        for index, (carry, _) in enumerate(forward.carries):
-            self.buffers[carry] = f"before_{index}"
-            self.lines.append(f"before_{index} = kept[{index}]")
+        self._kept(forward.carries)
         self._scans(reverse=True)
         made = []
         for index, (_, node) in enumerate(self.program.outputs):
@@ -101,6 +100,12 @@ class _Launches:
             given |= {f"state_{name}": f"states[{index}]", f"last_{name}": f"last_{index}"}
         self._launch("scan", "token_scan", view, given)
         return self._view("The recurrent mode.", "size, outputs", self._lasts())
+
+    def _kept(self, carries: tuple[tuple[n.Carry, n.Node], ...]) -> None:
+        """The states before each chunk, which were found already."""
+        for index, (carry, _) in enumerate(carries):
+            self.buffers[carry] = f"before_{index}"
+            self.lines.append(f"before_{index} = kept[{index}]")
 
     def _scans(self, *, reverse: bool) -> None:
         """What each chunk does to the states, and the states from chunk to chunk."""

@@ -117,7 +117,7 @@ class TilePrinter:
         kept = f"i % {2 * width} == 0"
         if any(a.startswith("#r") for a in axes):
             kept = f"on_side(i, {width}, {int(arg.side == 'right')})"
-        mask = aligned(Value(text=f"({kept})", dims=(ROW,)), arg.dims)
+        mask = aligned(Value(text=kept, dims=(ROW,)), arg.dims)
         return f"tl.where({mask}, {text}, 0.0)"
 
     def _renamed(self, arg: Value, old: str, new: str) -> Value:
@@ -177,7 +177,7 @@ class TilePrinter:
     def _chosen(self, value: Value, kept: str, other: str, at: Dims) -> Value:
         """The value where `kept` holds (over the dimensions `at`), another elsewhere."""
         dims = (*at, *(d for d in value.dims if d not in at))
-        mask = aligned(Value(text=f"({kept})", dims=at), dims)
+        mask = aligned(Value(text=kept, dims=at), dims)
         return Value(
             text=f"tl.where({mask}, {aligned(value, dims)}, {other})",
             dims=dims,

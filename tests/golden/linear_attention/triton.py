@@ -5,546 +5,7 @@ GIVEN = ()
 STREAMS = ("q", "k", "v")
 PARAMS = ()
 DECAYS = ()
-OPS = f"mixerc_94284a58775c_{zlib.crc32(__name__.encode()):08x}"
-
-
-@triton.jit
-def forward_1(
-    first_at,
-    count_at,
-    batch_at,
-    out_at,
-    k_at,
-    v_at,
-    HEADS: tl.constexpr,
-    CHUNK: tl.constexpr,
-    K: tl.constexpr,
-    V: tl.constexpr,
-    K_BLOCK: tl.constexpr,
-    V_BLOCK: tl.constexpr,
-    k_heads: tl.constexpr,
-    v_heads: tl.constexpr,
-    c0: tl.constexpr,
-    ACC: tl.constexpr,
-    DOT: tl.constexpr,
-    PREC: tl.constexpr,
-):
-    """A value [K, V], all chunks at once."""
-    pid = tl.program_id(0)
-    first_K = pid % tl.cdiv(K, K_BLOCK) * K_BLOCK
-    pid = pid // tl.cdiv(K, K_BLOCK)
-    first_V = pid % tl.cdiv(V, V_BLOCK) * V_BLOCK
-    pid = pid // tl.cdiv(V, V_BLOCK)
-    h = pid % HEADS
-    n = (pid // HEADS).to(tl.int64)
-    first = tl.load(first_at + n)
-    count = tl.load(count_at + n)
-    batch = tl.load(batch_at + n)
-    i = tl.arange(0, CHUNK)
-    valid = i < count
-    rows = first + tl.maximum(tl.minimum(i, count - 1), 0)
-    at_K = first_K + tl.arange(0, K_BLOCK)
-    at_K_in = at_K < K
-    at_V = first_V + tl.arange(0, V_BLOCK)
-    at_V_in = at_V < V
-    number = tl.full([], c0, ACC)
-    k_tile = tl.load(
-        k_at + ((rows * k_heads + h % k_heads)[:, None]) * K + at_K[None, :],
-        mask=at_K_in[None, :],
-        other=0.0,
-    ).to(ACC)
-    elu_ = elu(k_tile)
-    total = number + elu_
-    tokens = tl.where((valid)[:, None], total, 0.0)
-    v_tile = tl.load(
-        v_at + ((rows * v_heads + h % v_heads)[:, None]) * V + at_V[None, :],
-        mask=at_V_in[None, :],
-        other=0.0,
-    ).to(ACC)
-    dot = matmul(tl.permute(tokens, (1, 0)), v_tile, ACC, DOT, PREC)
-    tl.store(
-        out_at + (((n * HEADS + h)) * K + at_K[:, None]) * V + at_V[None, :],
-        dot.to(out_at.dtype.element_ty),
-        mask=at_K_in[:, None] & at_V_in[None, :],
-    )
-
-
-@triton.jit
-def forward_2(
-    bounds_at,
-    state_at,
-    last_at,
-    kept_at,
-    brought_0_at,
-    HEADS: tl.constexpr,
-    CHUNK: tl.constexpr,
-    K: tl.constexpr,
-    V: tl.constexpr,
-    K_BLOCK: tl.constexpr,
-    V_BLOCK: tl.constexpr,
-    ACC: tl.constexpr,
-    DOT: tl.constexpr,
-    PREC: tl.constexpr,
-):
-    """S from chunk to chunk."""
-    pid = tl.program_id(0)
-    first_K = pid % tl.cdiv(K, K_BLOCK) * K_BLOCK
-    pid = pid // tl.cdiv(K, K_BLOCK)
-    first_V = pid % tl.cdiv(V, V_BLOCK) * V_BLOCK
-    pid = pid // tl.cdiv(V, V_BLOCK)
-    h = pid % HEADS
-    s = (pid // HEADS).to(tl.int64)
-    start = tl.load(bounds_at + s)
-    stop = tl.load(bounds_at + s + 1)
-    at_K = first_K + tl.arange(0, K_BLOCK)
-    at_K_in = at_K < K
-    at_V = first_V + tl.arange(0, V_BLOCK)
-    at_V_in = at_V < V
-    S_state = tl.load(
-        state_at + (((s * HEADS + h)) * K + at_K[:, None]) * V + at_V[None, :],
-        mask=at_K_in[:, None] & at_V_in[None, :],
-        other=0.0,
-    ).to(ACC)
-    for step in range(0, stop - start):
-        n = start + step
-        tl.store(
-            kept_at + (((n * HEADS + h)) * K + at_K[:, None]) * V + at_V[None, :],
-            S_state.to(kept_at.dtype.element_ty),
-            mask=at_K_in[:, None] & at_V_in[None, :],
-        )
-        dot = tl.load(
-            brought_0_at + (((n * HEADS + h)) * K + at_K[:, None]) * V + at_V[None, :],
-            mask=at_K_in[:, None] & at_V_in[None, :],
-            other=0.0,
-        ).to(ACC)
-        total = S_state + dot
-        S_state = total
-    tl.store(
-        last_at + (((s * HEADS + h)) * K + at_K[:, None]) * V + at_V[None, :],
-        S_state.to(last_at.dtype.element_ty),
-        mask=at_K_in[:, None] & at_V_in[None, :],
-    )
-
-
-@triton.jit
-def forward_3(
-    first_at,
-    count_at,
-    batch_at,
-    out_at,
-    k_at,
-    HEADS: tl.constexpr,
-    CHUNK: tl.constexpr,
-    K: tl.constexpr,
-    K_BLOCK: tl.constexpr,
-    k_heads: tl.constexpr,
-    c0: tl.constexpr,
-    ACC: tl.constexpr,
-    DOT: tl.constexpr,
-    PREC: tl.constexpr,
-):
-    """A value [K], all chunks at once."""
-    pid = tl.program_id(0)
-    first_K = pid % tl.cdiv(K, K_BLOCK) * K_BLOCK
-    pid = pid // tl.cdiv(K, K_BLOCK)
-    h = pid % HEADS
-    n = (pid // HEADS).to(tl.int64)
-    first = tl.load(first_at + n)
-    count = tl.load(count_at + n)
-    batch = tl.load(batch_at + n)
-    i = tl.arange(0, CHUNK)
-    valid = i < count
-    rows = first + tl.maximum(tl.minimum(i, count - 1), 0)
-    at_K = first_K + tl.arange(0, K_BLOCK)
-    at_K_in = at_K < K
-    number = tl.full([], c0, ACC)
-    k_tile = tl.load(
-        k_at + ((rows * k_heads + h % k_heads)[:, None]) * K + at_K[None, :],
-        mask=at_K_in[None, :],
-        other=0.0,
-    ).to(ACC)
-    elu_ = elu(k_tile)
-    total = number + elu_
-    tokens = tl.where((valid)[:, None], total, 0.0)
-    dot = tl.sum(tl.permute(tokens, (1, 0)) * number, axis=1)
-    tl.store(
-        out_at + ((n * HEADS + h)) * K + at_K,
-        dot.to(out_at.dtype.element_ty),
-        mask=at_K_in,
-    )
-
-
-@triton.jit
-def forward_4(
-    bounds_at,
-    state_at,
-    last_at,
-    kept_at,
-    brought_1_at,
-    HEADS: tl.constexpr,
-    CHUNK: tl.constexpr,
-    K: tl.constexpr,
-    K_BLOCK: tl.constexpr,
-    ACC: tl.constexpr,
-    DOT: tl.constexpr,
-    PREC: tl.constexpr,
-):
-    """sum from chunk to chunk."""
-    pid = tl.program_id(0)
-    first_K = pid % tl.cdiv(K, K_BLOCK) * K_BLOCK
-    pid = pid // tl.cdiv(K, K_BLOCK)
-    h = pid % HEADS
-    s = (pid // HEADS).to(tl.int64)
-    start = tl.load(bounds_at + s)
-    stop = tl.load(bounds_at + s + 1)
-    at_K = first_K + tl.arange(0, K_BLOCK)
-    at_K_in = at_K < K
-    sum_state = tl.load(
-        state_at + ((s * HEADS + h)) * K + at_K,
-        mask=at_K_in,
-        other=0.0,
-    ).to(ACC)
-    for step in range(0, stop - start):
-        n = start + step
-        tl.store(
-            kept_at + ((n * HEADS + h)) * K + at_K,
-            sum_state.to(kept_at.dtype.element_ty),
-            mask=at_K_in,
-        )
-        dot = tl.load(
-            brought_1_at + ((n * HEADS + h)) * K + at_K,
-            mask=at_K_in,
-            other=0.0,
-        ).to(ACC)
-        total = sum_state + dot
-        sum_state = total
-    tl.store(
-        last_at + ((s * HEADS + h)) * K + at_K,
-        sum_state.to(last_at.dtype.element_ty),
-        mask=at_K_in,
-    )
-
-
-@triton.jit
-def forward_5(
-    first_at,
-    count_at,
-    batch_at,
-    out_at,
-    q_at,
-    k_at,
-    kept_0_at,
-    kept_1_at,
-    v_at,
-    HEADS: tl.constexpr,
-    CHUNK: tl.constexpr,
-    K: tl.constexpr,
-    V: tl.constexpr,
-    K_BLOCK: tl.constexpr,
-    V_BLOCK: tl.constexpr,
-    q_heads: tl.constexpr,
-    k_heads: tl.constexpr,
-    v_heads: tl.constexpr,
-    c0: tl.constexpr,
-    c1: tl.constexpr,
-    ACC: tl.constexpr,
-    DOT: tl.constexpr,
-    PREC: tl.constexpr,
-):
-    """A value [c, V], all chunks at once."""
-    pid = tl.program_id(0)
-    first_V = pid % tl.cdiv(V, V_BLOCK) * V_BLOCK
-    pid = pid // tl.cdiv(V, V_BLOCK)
-    h = pid % HEADS
-    n = (pid // HEADS).to(tl.int64)
-    first = tl.load(first_at + n)
-    count = tl.load(count_at + n)
-    batch = tl.load(batch_at + n)
-    i = tl.arange(0, CHUNK)
-    valid = i < count
-    rows = first + tl.maximum(tl.minimum(i, count - 1), 0)
-    at_V = first_V + tl.arange(0, V_BLOCK)
-    at_V_in = at_V < V
-    dot = tl.zeros((CHUNK, CHUNK), ACC)
-    dot_2 = tl.zeros((CHUNK, V_BLOCK), ACC)
-    dot_3 = tl.zeros((CHUNK,), ACC)
-    for from_K in range(0, K, K_BLOCK):
-        at_K = from_K + tl.arange(0, K_BLOCK)
-        at_K_in = at_K < K
-        number = tl.full([], c0, ACC)
-        q_tile = tl.load(
-            q_at + ((rows * q_heads + h % q_heads)[:, None]) * K + at_K[None, :],
-            mask=at_K_in[None, :],
-            other=0.0,
-        ).to(ACC)
-        elu_ = elu(q_tile)
-        total = number + elu_
-        k_tile = tl.load(
-            k_at + ((rows * k_heads + h % k_heads)[:, None]) * K + at_K[None, :],
-            mask=at_K_in[None, :],
-            other=0.0,
-        ).to(ACC)
-        elu__2 = elu(k_tile)
-        total_2 = number + elu__2
-        tokens = tl.where((valid)[:, None], total_2, 0.0)
-        part = matmul(
-            tl.where(at_K_in[None, :], total, 0.0),
-            tl.permute(tl.where(at_K_in[None, :], tokens, 0.0), (1, 0)),
-            ACC,
-            DOT,
-            PREC,
-        )
-        dot += part
-        S_before = tl.load(
-            kept_0_at + (((n * HEADS + h)) * K + at_K[:, None]) * V + at_V[None, :],
-            mask=at_K_in[:, None] & at_V_in[None, :],
-            other=0.0,
-        ).to(ACC)
-        part_2 = matmul(tl.where(at_K_in[None, :], total, 0.0), S_before, ACC, DOT, PREC)
-        dot_2 += part_2
-        sum_before = tl.load(
-            kept_1_at + ((n * HEADS + h)) * K + at_K,
-            mask=at_K_in,
-            other=0.0,
-        ).to(ACC)
-        part_3 = tl.sum(
-            tl.where(at_K_in[None, :], total, 0.0) * sum_before[None, :],
-            axis=1,
-        )
-        dot_3 += part_3
-    triangle = tl.where((i[:, None] >= i[None, :]), dot, 0.0)
-    v_tile = tl.load(
-        v_at + ((rows * v_heads + h % v_heads)[:, None]) * V + at_V[None, :],
-        mask=at_V_in[None, :],
-        other=0.0,
-    ).to(ACC)
-    dot_4 = matmul(triangle, v_tile, ACC, DOT, PREC)
-    total_3 = dot_4 + dot_2
-    number_2 = tl.full([], c0, ACC)
-    dot_5 = tl.sum(triangle * number_2, axis=1)
-    total_4 = dot_5 + dot_3
-    number_3 = tl.full([], c1, ACC)
-    total_5 = total_4 + number_3
-    ratio = total_3 / total_5[:, None]
-    tl.store(
-        out_at + ((rows * HEADS + h)[:, None]) * V + at_V[None, :],
-        ratio.to(out_at.dtype.element_ty),
-        mask=at_V_in[None, :] & valid[:, None],
-    )
-
-
-def forward_piece(run, streams, constants, states, size, outputs):
-    """The parallel mode."""
-    brought_0 = run.chunked(size["K"], size["V"])
-    run.map(
-        forward_1,
-        [(size["K"], block(size["K"])), (size["V"], block(size["V"]))],
-        out_at=brought_0,
-        k_at=streams[1],
-        v_at=streams[2],
-        k_heads=streams[1].shape[1],
-        v_heads=streams[2].shape[1],
-        c0=1,
-        K=size["K"],
-        K_BLOCK=block(size["K"]),
-        V=size["V"],
-        V_BLOCK=block(size["V"]),
-    )
-    kept_0 = run.chunked(size["K"], size["V"])
-    last_0 = torch.empty_like(states[0])
-    run.scan(
-        forward_2,
-        [(size["K"], block(size["K"])), (size["V"], block(size["V"]))],
-        state_at=states[0],
-        last_at=last_0,
-        kept_at=kept_0,
-        brought_0_at=brought_0,
-        K=size["K"],
-        K_BLOCK=block(size["K"]),
-        V=size["V"],
-        V_BLOCK=block(size["V"]),
-    )
-    brought_1 = run.chunked(size["K"])
-    run.map(
-        forward_3,
-        [(size["K"], block(size["K"]))],
-        out_at=brought_1,
-        k_at=streams[1],
-        k_heads=streams[1].shape[1],
-        c0=1,
-        K=size["K"],
-        K_BLOCK=block(size["K"]),
-    )
-    kept_1 = run.chunked(size["K"])
-    last_1 = torch.empty_like(states[1])
-    run.scan(
-        forward_4,
-        [(size["K"], block(size["K"]))],
-        state_at=states[1],
-        last_at=last_1,
-        kept_at=kept_1,
-        brought_1_at=brought_1,
-        K=size["K"],
-        K_BLOCK=block(size["K"]),
-    )
-    run.map(
-        forward_5,
-        [(size["V"], block(size["V"]))],
-        out_at=outputs[0],
-        q_at=streams[0],
-        k_at=streams[1],
-        kept_0_at=kept_0,
-        kept_1_at=kept_1,
-        v_at=streams[2],
-        q_heads=streams[0].shape[1],
-        k_heads=streams[1].shape[1],
-        v_heads=streams[2].shape[1],
-        c0=1,
-        c1=1e-06,
-        K=size["K"],
-        K_BLOCK=block(size["K"]),
-        V=size["V"],
-        V_BLOCK=block(size["V"]),
-    )
-    return [last_0, last_1]
-
-
-@triton.jit
-def recurrent_1(
-    tokens_at,
-    batch_at,
-    out_at,
-    state_S_at,
-    state_sum_at,
-    last_S_at,
-    last_sum_at,
-    q_at,
-    k_at,
-    v_at,
-    HEADS: tl.constexpr,
-    CHUNK: tl.constexpr,
-    K: tl.constexpr,
-    V: tl.constexpr,
-    K_BLOCK: tl.constexpr,
-    V_BLOCK: tl.constexpr,
-    q_heads: tl.constexpr,
-    k_heads: tl.constexpr,
-    v_heads: tl.constexpr,
-    c0: tl.constexpr,
-    c1: tl.constexpr,
-    ACC: tl.constexpr,
-    DOT: tl.constexpr,
-    PREC: tl.constexpr,
-):
-    """From token to token."""
-    pid = tl.program_id(0)
-    first_V = pid % tl.cdiv(V, V_BLOCK) * V_BLOCK
-    pid = pid // tl.cdiv(V, V_BLOCK)
-    h = pid % HEADS
-    s = (pid // HEADS).to(tl.int64)
-    start = tl.load(tokens_at + s)
-    stop = tl.load(tokens_at + s + 1)
-    at_K = 0 + tl.arange(0, K_BLOCK)
-    at_K_in = at_K < K
-    at_V = first_V + tl.arange(0, V_BLOCK)
-    at_V_in = at_V < V
-    batch = tl.load(batch_at + s)
-    S_state = tl.load(
-        state_S_at + (((s * HEADS + h)) * K + at_K[:, None]) * V + at_V[None, :],
-        mask=at_K_in[:, None] & at_V_in[None, :],
-        other=0.0,
-    ).to(ACC)
-    sum_state = tl.load(
-        state_sum_at + ((s * HEADS + h)) * K + at_K,
-        mask=at_K_in,
-        other=0.0,
-    ).to(ACC)
-    for step in range(0, stop - start):
-        rows = start + step
-        number = tl.full([], c0, ACC)
-        q_tile = tl.load(
-            q_at + ((rows * q_heads + h % q_heads)) * K + at_K,
-            mask=at_K_in,
-            other=0.0,
-        ).to(ACC)
-        elu_ = elu(q_tile)
-        total = number + elu_
-        k_tile = tl.load(
-            k_at + ((rows * k_heads + h % k_heads)) * K + at_K,
-            mask=at_K_in,
-            other=0.0,
-        ).to(ACC)
-        elu__2 = elu(k_tile)
-        total_2 = number + elu__2
-        dot = tl.sum(tl.where(at_K_in, total, 0.0) * tl.where(at_K_in, total_2, 0.0), axis=0)
-        v_tile = tl.load(
-            v_at + ((rows * v_heads + h % v_heads)) * V + at_V,
-            mask=at_V_in,
-            other=0.0,
-        ).to(ACC)
-        dot_2 = dot * v_tile
-        dot_3 = tl.sum(
-            tl.where(at_K_in, total, 0.0)[None, :] * tl.permute(S_state, (1, 0)),
-            axis=1,
-        )
-        total_3 = dot_2 + dot_3
-        dot_4 = dot * number
-        dot_5 = tl.sum(tl.where(at_K_in, total, 0.0) * sum_state, axis=0)
-        total_4 = dot_4 + dot_5
-        number_2 = tl.full([], c1, ACC)
-        total_5 = total_4 + number_2
-        ratio = total_3 / total_5
-        dot_6 = total_2[:, None] * v_tile[None, :]
-        total_6 = S_state + dot_6
-        dot_7 = total_2 * number
-        total_7 = sum_state + dot_7
-        tl.store(
-            out_at + ((rows * HEADS + h)) * V + at_V,
-            ratio.to(out_at.dtype.element_ty),
-            mask=at_V_in,
-        )
-        next_S_state = total_6
-        next_sum_state = total_7
-        S_state = next_S_state
-        sum_state = next_sum_state
-    tl.store(
-        last_S_at + (((s * HEADS + h)) * K + at_K[:, None]) * V + at_V[None, :],
-        S_state.to(last_S_at.dtype.element_ty),
-        mask=at_K_in[:, None] & at_V_in[None, :],
-    )
-    tl.store(
-        last_sum_at + ((s * HEADS + h)) * K + at_K,
-        sum_state.to(last_sum_at.dtype.element_ty),
-        mask=at_K_in,
-    )
-
-
-def recurrent_piece(run, streams, constants, states, size, outputs):
-    """The recurrent mode."""
-    last_0 = torch.empty_like(states[0])
-    last_1 = torch.empty_like(states[1])
-    run.token_scan(
-        recurrent_1,
-        [(size["V"], block(size["V"]))],
-        out_at=outputs[0],
-        state_S_at=states[0],
-        last_S_at=last_0,
-        state_sum_at=states[1],
-        last_sum_at=last_1,
-        q_at=streams[0],
-        k_at=streams[1],
-        v_at=streams[2],
-        q_heads=streams[0].shape[1],
-        k_heads=streams[1].shape[1],
-        v_heads=streams[2].shape[1],
-        c0=1,
-        c1=1e-06,
-        K=size["K"],
-        K_BLOCK=whole_block(size["K"]),
-        V=size["V"],
-        V_BLOCK=block(size["V"]),
-    )
-    return [last_0, last_1]
+OPS = f"mixerc_6a1b6e87aa95_{zlib.crc32(__name__.encode()):08x}"
 
 
 @triton.jit
@@ -588,21 +49,21 @@ def states_1(
     at_V_in = at_V < V
     number = tl.full([], c0, ACC)
     k_tile = tl.load(
-        k_at + ((rows * k_heads + h % k_heads)[:, None]) * K + at_K[None, :],
+        k_at + (rows * k_heads + h % k_heads)[:, None] * K + at_K[None, :],
         mask=at_K_in[None, :],
         other=0.0,
     ).to(ACC)
     elu_ = elu(k_tile)
     total = number + elu_
-    tokens = tl.where((valid)[:, None], total, 0.0)
+    tokens = tl.where(valid[:, None], total, 0.0)
     v_tile = tl.load(
-        v_at + ((rows * v_heads + h % v_heads)[:, None]) * V + at_V[None, :],
+        v_at + (rows * v_heads + h % v_heads)[:, None] * V + at_V[None, :],
         mask=at_V_in[None, :],
         other=0.0,
     ).to(ACC)
     dot = matmul(tl.permute(tokens, (1, 0)), v_tile, ACC, DOT, PREC)
     tl.store(
-        out_at + (((n * HEADS + h)) * K + at_K[:, None]) * V + at_V[None, :],
+        out_at + ((n * HEADS + h) * K + at_K[:, None]) * V + at_V[None, :],
         dot.to(out_at.dtype.element_ty),
         mask=at_K_in[:, None] & at_V_in[None, :],
     )
@@ -640,26 +101,26 @@ def states_2(
     at_V = first_V + tl.arange(0, V_BLOCK)
     at_V_in = at_V < V
     S_state = tl.load(
-        state_at + (((s * HEADS + h)) * K + at_K[:, None]) * V + at_V[None, :],
+        state_at + ((s * HEADS + h) * K + at_K[:, None]) * V + at_V[None, :],
         mask=at_K_in[:, None] & at_V_in[None, :],
         other=0.0,
     ).to(ACC)
     for step in range(0, stop - start):
         n = start + step
         tl.store(
-            kept_at + (((n * HEADS + h)) * K + at_K[:, None]) * V + at_V[None, :],
+            kept_at + ((n * HEADS + h) * K + at_K[:, None]) * V + at_V[None, :],
             S_state.to(kept_at.dtype.element_ty),
             mask=at_K_in[:, None] & at_V_in[None, :],
         )
         dot = tl.load(
-            brought_0_at + (((n * HEADS + h)) * K + at_K[:, None]) * V + at_V[None, :],
+            brought_0_at + ((n * HEADS + h) * K + at_K[:, None]) * V + at_V[None, :],
             mask=at_K_in[:, None] & at_V_in[None, :],
             other=0.0,
         ).to(ACC)
         total = S_state + dot
         S_state = total
     tl.store(
-        last_at + (((s * HEADS + h)) * K + at_K[:, None]) * V + at_V[None, :],
+        last_at + ((s * HEADS + h) * K + at_K[:, None]) * V + at_V[None, :],
         S_state.to(last_at.dtype.element_ty),
         mask=at_K_in[:, None] & at_V_in[None, :],
     )
@@ -698,16 +159,16 @@ def states_3(
     at_K_in = at_K < K
     number = tl.full([], c0, ACC)
     k_tile = tl.load(
-        k_at + ((rows * k_heads + h % k_heads)[:, None]) * K + at_K[None, :],
+        k_at + (rows * k_heads + h % k_heads)[:, None] * K + at_K[None, :],
         mask=at_K_in[None, :],
         other=0.0,
     ).to(ACC)
     elu_ = elu(k_tile)
     total = number + elu_
-    tokens = tl.where((valid)[:, None], total, 0.0)
+    tokens = tl.where(valid[:, None], total, 0.0)
     dot = tl.sum(tl.permute(tokens, (1, 0)) * number, axis=1)
     tl.store(
-        out_at + ((n * HEADS + h)) * K + at_K,
+        out_at + (n * HEADS + h) * K + at_K,
         dot.to(out_at.dtype.element_ty),
         mask=at_K_in,
     )
@@ -739,26 +200,26 @@ def states_4(
     at_K = first_K + tl.arange(0, K_BLOCK)
     at_K_in = at_K < K
     sum_state = tl.load(
-        state_at + ((s * HEADS + h)) * K + at_K,
+        state_at + (s * HEADS + h) * K + at_K,
         mask=at_K_in,
         other=0.0,
     ).to(ACC)
     for step in range(0, stop - start):
         n = start + step
         tl.store(
-            kept_at + ((n * HEADS + h)) * K + at_K,
+            kept_at + (n * HEADS + h) * K + at_K,
             sum_state.to(kept_at.dtype.element_ty),
             mask=at_K_in,
         )
         dot = tl.load(
-            brought_1_at + ((n * HEADS + h)) * K + at_K,
+            brought_1_at + (n * HEADS + h) * K + at_K,
             mask=at_K_in,
             other=0.0,
         ).to(ACC)
         total = sum_state + dot
         sum_state = total
     tl.store(
-        last_at + ((s * HEADS + h)) * K + at_K,
+        last_at + (s * HEADS + h) * K + at_K,
         sum_state.to(last_at.dtype.element_ty),
         mask=at_K_in,
     )
@@ -822,6 +283,279 @@ def states_piece(run, streams, constants, states, size):
 
 
 @triton.jit
+def forward_1(
+    first_at,
+    count_at,
+    batch_at,
+    out_at,
+    q_at,
+    k_at,
+    before_0_at,
+    before_1_at,
+    v_at,
+    HEADS: tl.constexpr,
+    CHUNK: tl.constexpr,
+    K: tl.constexpr,
+    V: tl.constexpr,
+    K_BLOCK: tl.constexpr,
+    V_BLOCK: tl.constexpr,
+    q_heads: tl.constexpr,
+    k_heads: tl.constexpr,
+    v_heads: tl.constexpr,
+    c0: tl.constexpr,
+    c1: tl.constexpr,
+    ACC: tl.constexpr,
+    DOT: tl.constexpr,
+    PREC: tl.constexpr,
+):
+    """A value [c, V], all chunks at once."""
+    pid = tl.program_id(0)
+    first_V = pid % tl.cdiv(V, V_BLOCK) * V_BLOCK
+    pid = pid // tl.cdiv(V, V_BLOCK)
+    h = pid % HEADS
+    n = (pid // HEADS).to(tl.int64)
+    first = tl.load(first_at + n)
+    count = tl.load(count_at + n)
+    batch = tl.load(batch_at + n)
+    i = tl.arange(0, CHUNK)
+    valid = i < count
+    rows = first + tl.maximum(tl.minimum(i, count - 1), 0)
+    at_V = first_V + tl.arange(0, V_BLOCK)
+    at_V_in = at_V < V
+    dot = tl.zeros((CHUNK, CHUNK), ACC)
+    dot_2 = tl.zeros((CHUNK, V_BLOCK), ACC)
+    dot_3 = tl.zeros((CHUNK,), ACC)
+    for from_K in range(0, K, K_BLOCK):
+        at_K = from_K + tl.arange(0, K_BLOCK)
+        at_K_in = at_K < K
+        number = tl.full([], c0, ACC)
+        q_tile = tl.load(
+            q_at + (rows * q_heads + h % q_heads)[:, None] * K + at_K[None, :],
+            mask=at_K_in[None, :],
+            other=0.0,
+        ).to(ACC)
+        elu_ = elu(q_tile)
+        total = number + elu_
+        k_tile = tl.load(
+            k_at + (rows * k_heads + h % k_heads)[:, None] * K + at_K[None, :],
+            mask=at_K_in[None, :],
+            other=0.0,
+        ).to(ACC)
+        elu__2 = elu(k_tile)
+        total_2 = number + elu__2
+        tokens = tl.where(valid[:, None], total_2, 0.0)
+        part = matmul(
+            tl.where(at_K_in[None, :], total, 0.0),
+            tl.permute(tl.where(at_K_in[None, :], tokens, 0.0), (1, 0)),
+            ACC,
+            DOT,
+            PREC,
+        )
+        dot += part
+        S_before = tl.load(
+            before_0_at + ((n * HEADS + h) * K + at_K[:, None]) * V + at_V[None, :],
+            mask=at_K_in[:, None] & at_V_in[None, :],
+            other=0.0,
+        ).to(ACC)
+        part_2 = matmul(tl.where(at_K_in[None, :], total, 0.0), S_before, ACC, DOT, PREC)
+        dot_2 += part_2
+        sum_before = tl.load(
+            before_1_at + (n * HEADS + h) * K + at_K,
+            mask=at_K_in,
+            other=0.0,
+        ).to(ACC)
+        part_3 = tl.sum(
+            tl.where(at_K_in[None, :], total, 0.0) * sum_before[None, :],
+            axis=1,
+        )
+        dot_3 += part_3
+    triangle = tl.where(i[:, None] >= i[None, :], dot, 0.0)
+    v_tile = tl.load(
+        v_at + (rows * v_heads + h % v_heads)[:, None] * V + at_V[None, :],
+        mask=at_V_in[None, :],
+        other=0.0,
+    ).to(ACC)
+    dot_4 = matmul(triangle, v_tile, ACC, DOT, PREC)
+    total_3 = dot_4 + dot_2
+    number_2 = tl.full([], c0, ACC)
+    dot_5 = tl.sum(triangle * number_2, axis=1)
+    total_4 = dot_5 + dot_3
+    number_3 = tl.full([], c1, ACC)
+    total_5 = total_4 + number_3
+    ratio = total_3 / total_5[:, None]
+    tl.store(
+        out_at + (rows * HEADS + h)[:, None] * V + at_V[None, :],
+        ratio.to(out_at.dtype.element_ty),
+        mask=at_V_in[None, :] & valid[:, None],
+    )
+
+
+def forward_piece(run, streams, constants, states, size, outputs):
+    """The parallel mode."""
+    kept, lasts = states_piece(run, streams, constants, states, size)
+    before_0 = kept[0]
+    before_1 = kept[1]
+    run.map(
+        forward_1,
+        [(size["V"], block(size["V"]))],
+        out_at=outputs[0],
+        q_at=streams[0],
+        k_at=streams[1],
+        before_0_at=before_0,
+        before_1_at=before_1,
+        v_at=streams[2],
+        q_heads=streams[0].shape[1],
+        k_heads=streams[1].shape[1],
+        v_heads=streams[2].shape[1],
+        c0=1,
+        c1=1e-06,
+        K=size["K"],
+        K_BLOCK=block(size["K"]),
+        V=size["V"],
+        V_BLOCK=block(size["V"]),
+    )
+    return lasts
+
+
+@triton.jit
+def recurrent_1(
+    tokens_at,
+    batch_at,
+    out_at,
+    state_S_at,
+    state_sum_at,
+    last_S_at,
+    last_sum_at,
+    q_at,
+    k_at,
+    v_at,
+    HEADS: tl.constexpr,
+    CHUNK: tl.constexpr,
+    K: tl.constexpr,
+    V: tl.constexpr,
+    K_BLOCK: tl.constexpr,
+    V_BLOCK: tl.constexpr,
+    q_heads: tl.constexpr,
+    k_heads: tl.constexpr,
+    v_heads: tl.constexpr,
+    c0: tl.constexpr,
+    c1: tl.constexpr,
+    ACC: tl.constexpr,
+    DOT: tl.constexpr,
+    PREC: tl.constexpr,
+):
+    """From token to token."""
+    pid = tl.program_id(0)
+    first_V = pid % tl.cdiv(V, V_BLOCK) * V_BLOCK
+    pid = pid // tl.cdiv(V, V_BLOCK)
+    h = pid % HEADS
+    s = (pid // HEADS).to(tl.int64)
+    start = tl.load(tokens_at + s)
+    stop = tl.load(tokens_at + s + 1)
+    at_K = 0 + tl.arange(0, K_BLOCK)
+    at_K_in = at_K < K
+    at_V = first_V + tl.arange(0, V_BLOCK)
+    at_V_in = at_V < V
+    batch = tl.load(batch_at + s)
+    S_state = tl.load(
+        state_S_at + ((s * HEADS + h) * K + at_K[:, None]) * V + at_V[None, :],
+        mask=at_K_in[:, None] & at_V_in[None, :],
+        other=0.0,
+    ).to(ACC)
+    sum_state = tl.load(
+        state_sum_at + (s * HEADS + h) * K + at_K,
+        mask=at_K_in,
+        other=0.0,
+    ).to(ACC)
+    for step in range(0, stop - start):
+        rows = start + step
+        number = tl.full([], c0, ACC)
+        q_tile = tl.load(
+            q_at + (rows * q_heads + h % q_heads) * K + at_K,
+            mask=at_K_in,
+            other=0.0,
+        ).to(ACC)
+        elu_ = elu(q_tile)
+        total = number + elu_
+        k_tile = tl.load(
+            k_at + (rows * k_heads + h % k_heads) * K + at_K,
+            mask=at_K_in,
+            other=0.0,
+        ).to(ACC)
+        elu__2 = elu(k_tile)
+        total_2 = number + elu__2
+        dot = tl.sum(tl.where(at_K_in, total, 0.0) * tl.where(at_K_in, total_2, 0.0), axis=0)
+        v_tile = tl.load(
+            v_at + (rows * v_heads + h % v_heads) * V + at_V,
+            mask=at_V_in,
+            other=0.0,
+        ).to(ACC)
+        dot_2 = dot * v_tile
+        dot_3 = tl.sum(
+            tl.where(at_K_in, total, 0.0)[None, :] * tl.permute(S_state, (1, 0)),
+            axis=1,
+        )
+        total_3 = dot_2 + dot_3
+        dot_4 = dot * number
+        dot_5 = tl.sum(tl.where(at_K_in, total, 0.0) * sum_state, axis=0)
+        total_4 = dot_4 + dot_5
+        number_2 = tl.full([], c1, ACC)
+        total_5 = total_4 + number_2
+        ratio = total_3 / total_5
+        dot_6 = total_2[:, None] * v_tile[None, :]
+        total_6 = S_state + dot_6
+        dot_7 = total_2 * number
+        total_7 = sum_state + dot_7
+        tl.store(
+            out_at + (rows * HEADS + h) * V + at_V,
+            ratio.to(out_at.dtype.element_ty),
+            mask=at_V_in,
+        )
+        next_S_state = total_6
+        next_sum_state = total_7
+        S_state = next_S_state
+        sum_state = next_sum_state
+    tl.store(
+        last_S_at + ((s * HEADS + h) * K + at_K[:, None]) * V + at_V[None, :],
+        S_state.to(last_S_at.dtype.element_ty),
+        mask=at_K_in[:, None] & at_V_in[None, :],
+    )
+    tl.store(
+        last_sum_at + (s * HEADS + h) * K + at_K,
+        sum_state.to(last_sum_at.dtype.element_ty),
+        mask=at_K_in,
+    )
+
+
+def recurrent_piece(run, streams, constants, states, size, outputs):
+    """The recurrent mode."""
+    last_0 = torch.empty_like(states[0])
+    last_1 = torch.empty_like(states[1])
+    run.token_scan(
+        recurrent_1,
+        [(size["V"], block(size["V"]))],
+        out_at=outputs[0],
+        state_S_at=states[0],
+        last_S_at=last_0,
+        state_sum_at=states[1],
+        last_sum_at=last_1,
+        q_at=streams[0],
+        k_at=streams[1],
+        v_at=streams[2],
+        q_heads=streams[0].shape[1],
+        k_heads=streams[1].shape[1],
+        v_heads=streams[2].shape[1],
+        c0=1,
+        c1=1e-06,
+        K=size["K"],
+        K_BLOCK=whole_block(size["K"]),
+        V=size["V"],
+        V_BLOCK=block(size["V"]),
+    )
+    return [last_0, last_1]
+
+
+@triton.jit
 def backward_1(
     first_at,
     count_at,
@@ -871,20 +605,20 @@ def backward_1(
         at_K_2_in = at_K_2 < K
         number = tl.full([], c0, ACC)
         q_tile = tl.load(
-            q_at + ((rows * q_heads + h % q_heads)[:, None]) * K + at_K_2[None, :],
+            q_at + (rows * q_heads + h % q_heads)[:, None] * K + at_K_2[None, :],
             mask=at_K_2_in[None, :],
             other=0.0,
         ).to(ACC)
         elu_ = elu(q_tile)
         total = number + elu_
         k_tile = tl.load(
-            k_at + ((rows * k_heads + h % k_heads)[:, None]) * K + at_K_2[None, :],
+            k_at + (rows * k_heads + h % k_heads)[:, None] * K + at_K_2[None, :],
             mask=at_K_2_in[None, :],
             other=0.0,
         ).to(ACC)
         elu__2 = elu(k_tile)
         total_2 = number + elu__2
-        tokens = tl.where((valid)[:, None], total_2, 0.0)
+        tokens = tl.where(valid[:, None], total_2, 0.0)
         part = matmul(
             tl.where(at_K_2_in[None, :], total, 0.0),
             tl.permute(tl.where(at_K_2_in[None, :], tokens, 0.0), (1, 0)),
@@ -894,7 +628,7 @@ def backward_1(
         )
         dot += part
         sum_before = tl.load(
-            before_1_at + ((n * HEADS + h)) * K + at_K_2,
+            before_1_at + (n * HEADS + h) * K + at_K_2,
             mask=at_K_2_in,
             other=0.0,
         ).to(ACC)
@@ -905,18 +639,18 @@ def backward_1(
         dot_2 += part_2
     number_2 = tl.full([], c0, ACC)
     q_tile_2 = tl.load(
-        q_at + ((rows * q_heads + h % q_heads)[:, None]) * K + at_K[None, :],
+        q_at + (rows * q_heads + h % q_heads)[:, None] * K + at_K[None, :],
         mask=at_K_in[None, :],
         other=0.0,
     ).to(ACC)
     elu__3 = elu(q_tile_2)
     total_3 = number_2 + elu__3
     d_o_tile = tl.load(
-        d_o_at + ((rows * d_o_heads + h % d_o_heads)[:, None]) * V + at_V[None, :],
+        d_o_at + (rows * d_o_heads + h % d_o_heads)[:, None] * V + at_V[None, :],
         mask=at_V_in[None, :] & valid[:, None],
         other=0.0,
     ).to(ACC)
-    triangle = tl.where((i[:, None] >= i[None, :]), dot, 0.0)
+    triangle = tl.where(i[:, None] >= i[None, :], dot, 0.0)
     dot_3 = tl.sum(triangle * number_2, axis=1)
     total_4 = dot_3 + dot_2
     number_3 = tl.full([], c1, ACC)
@@ -925,7 +659,7 @@ def backward_1(
     product = d_o_tile * ratio[:, None]
     dot_4 = matmul(tl.permute(total_3, (1, 0)), product, ACC, DOT, PREC)
     tl.store(
-        out_at + (((n * HEADS + h)) * K + at_K[:, None]) * V + at_V[None, :],
+        out_at + ((n * HEADS + h) * K + at_K[:, None]) * V + at_V[None, :],
         dot_4.to(out_at.dtype.element_ty),
         mask=at_K_in[:, None] & at_V_in[None, :],
     )
@@ -963,26 +697,26 @@ def backward_2(
     at_V = first_V + tl.arange(0, V_BLOCK)
     at_V_in = at_V < V
     d_S_state = tl.load(
-        state_at + (((s * HEADS + h)) * K + at_K[:, None]) * V + at_V[None, :],
+        state_at + ((s * HEADS + h) * K + at_K[:, None]) * V + at_V[None, :],
         mask=at_K_in[:, None] & at_V_in[None, :],
         other=0.0,
     ).to(ACC)
     for step in range(0, stop - start):
         n = stop - 1 - step
         tl.store(
-            kept_at + (((n * HEADS + h)) * K + at_K[:, None]) * V + at_V[None, :],
+            kept_at + ((n * HEADS + h) * K + at_K[:, None]) * V + at_V[None, :],
             d_S_state.to(kept_at.dtype.element_ty),
             mask=at_K_in[:, None] & at_V_in[None, :],
         )
         dot = tl.load(
-            brought_2_at + (((n * HEADS + h)) * K + at_K[:, None]) * V + at_V[None, :],
+            brought_2_at + ((n * HEADS + h) * K + at_K[:, None]) * V + at_V[None, :],
             mask=at_K_in[:, None] & at_V_in[None, :],
             other=0.0,
         ).to(ACC)
         total = d_S_state + dot
         d_S_state = total
     tl.store(
-        last_at + (((s * HEADS + h)) * K + at_K[:, None]) * V + at_V[None, :],
+        last_at + ((s * HEADS + h) * K + at_K[:, None]) * V + at_V[None, :],
         d_S_state.to(last_at.dtype.element_ty),
         mask=at_K_in[:, None] & at_V_in[None, :],
     )
@@ -1037,20 +771,20 @@ def backward_3(
         at_K_2_in = at_K_2 < K
         number = tl.full([], c0, ACC)
         q_tile = tl.load(
-            q_at + ((rows * q_heads + h % q_heads)[:, None]) * K + at_K_2[None, :],
+            q_at + (rows * q_heads + h % q_heads)[:, None] * K + at_K_2[None, :],
             mask=at_K_2_in[None, :],
             other=0.0,
         ).to(ACC)
         elu_ = elu(q_tile)
         total = number + elu_
         k_tile = tl.load(
-            k_at + ((rows * k_heads + h % k_heads)[:, None]) * K + at_K_2[None, :],
+            k_at + (rows * k_heads + h % k_heads)[:, None] * K + at_K_2[None, :],
             mask=at_K_2_in[None, :],
             other=0.0,
         ).to(ACC)
         elu__2 = elu(k_tile)
         total_2 = number + elu__2
-        tokens = tl.where((valid)[:, None], total_2, 0.0)
+        tokens = tl.where(valid[:, None], total_2, 0.0)
         part = matmul(
             tl.where(at_K_2_in[None, :], total, 0.0),
             tl.permute(tl.where(at_K_2_in[None, :], tokens, 0.0), (1, 0)),
@@ -1060,7 +794,7 @@ def backward_3(
         )
         dot += part
         sum_before = tl.load(
-            before_1_at + ((n * HEADS + h)) * K + at_K_2,
+            before_1_at + (n * HEADS + h) * K + at_K_2,
             mask=at_K_2_in,
             other=0.0,
         ).to(ACC)
@@ -1069,7 +803,7 @@ def backward_3(
             axis=1,
         )
         dot_2 += part_2
-    triangle = tl.where((i[:, None] >= i[None, :]), dot, 0.0)
+    triangle = tl.where(i[:, None] >= i[None, :], dot, 0.0)
     number_2 = tl.full([], c0, ACC)
     dot_3 = tl.sum(triangle * number_2, axis=1)
     total_3 = dot_3 + dot_2
@@ -1084,14 +818,14 @@ def backward_3(
             at_K_3 = from_K_2 + tl.arange(0, K_BLOCK)
             at_K_3_in = at_K_3 < K
             q_tile_2 = tl.load(
-                q_at + ((rows * q_heads + h % q_heads)[:, None]) * K + at_K_3[None, :],
+                q_at + (rows * q_heads + h % q_heads)[:, None] * K + at_K_3[None, :],
                 mask=at_K_3_in[None, :],
                 other=0.0,
             ).to(ACC)
             elu__3 = elu(q_tile_2)
             total_5 = number_2 + elu__3
             S_before = tl.load(
-                before_0_at + (((n * HEADS + h)) * K + at_K_3[:, None]) * V + at_V[None, :],
+                before_0_at + ((n * HEADS + h) * K + at_K_3[:, None]) * V + at_V[None, :],
                 mask=at_K_3_in[:, None] & at_V_in[None, :],
                 other=0.0,
             ).to(ACC)
@@ -1104,12 +838,12 @@ def backward_3(
             )
             dot_5 += part_3
         d_o_tile = tl.load(
-            d_o_at + ((rows * d_o_heads + h % d_o_heads)[:, None]) * V + at_V[None, :],
+            d_o_at + (rows * d_o_heads + h % d_o_heads)[:, None] * V + at_V[None, :],
             mask=at_V_in[None, :] & valid[:, None],
             other=0.0,
         ).to(ACC)
         v_tile = tl.load(
-            v_at + ((rows * v_heads + h % v_heads)[:, None]) * V + at_V[None, :],
+            v_at + (rows * v_heads + h % v_heads)[:, None] * V + at_V[None, :],
             mask=at_V_in[None, :],
             other=0.0,
         ).to(ACC)
@@ -1121,7 +855,7 @@ def backward_3(
         part_4 = tl.sum(d_o_tile * tl.where(at_V_in[None, :], minus, 0.0), axis=1)
         dot_4 += part_4
     q_tile_3 = tl.load(
-        q_at + ((rows * q_heads + h % q_heads)[:, None]) * K + at_K[None, :],
+        q_at + (rows * q_heads + h % q_heads)[:, None] * K + at_K[None, :],
         mask=at_K_in[None, :],
         other=0.0,
     ).to(ACC)
@@ -1129,7 +863,7 @@ def backward_3(
     total_7 = number_2 + elu__4
     dot_7 = tl.sum(dot_4[None, :] * tl.permute(total_7, (1, 0)), axis=1)
     tl.store(
-        out_at + ((n * HEADS + h)) * K + at_K,
+        out_at + (n * HEADS + h) * K + at_K,
         dot_7.to(out_at.dtype.element_ty),
         mask=at_K_in,
     )
@@ -1161,26 +895,26 @@ def backward_4(
     at_K = first_K + tl.arange(0, K_BLOCK)
     at_K_in = at_K < K
     d_sum_state = tl.load(
-        state_at + ((s * HEADS + h)) * K + at_K,
+        state_at + (s * HEADS + h) * K + at_K,
         mask=at_K_in,
         other=0.0,
     ).to(ACC)
     for step in range(0, stop - start):
         n = stop - 1 - step
         tl.store(
-            kept_at + ((n * HEADS + h)) * K + at_K,
+            kept_at + (n * HEADS + h) * K + at_K,
             d_sum_state.to(kept_at.dtype.element_ty),
             mask=at_K_in,
         )
         dot = tl.load(
-            brought_3_at + ((n * HEADS + h)) * K + at_K,
+            brought_3_at + (n * HEADS + h) * K + at_K,
             mask=at_K_in,
             other=0.0,
         ).to(ACC)
         total = d_sum_state + dot
         d_sum_state = total
     tl.store(
-        last_at + ((s * HEADS + h)) * K + at_K,
+        last_at + (s * HEADS + h) * K + at_K,
         d_sum_state.to(last_at.dtype.element_ty),
         mask=at_K_in,
     )
@@ -1236,20 +970,20 @@ def backward_5(
         at_K_2_in = at_K_2 < K
         number = tl.full([], c0, ACC)
         q_tile = tl.load(
-            q_at + ((rows * q_heads + h % q_heads)[:, None]) * K + at_K_2[None, :],
+            q_at + (rows * q_heads + h % q_heads)[:, None] * K + at_K_2[None, :],
             mask=at_K_2_in[None, :],
             other=0.0,
         ).to(ACC)
         elu_ = elu(q_tile)
         total = number + elu_
         k_tile = tl.load(
-            k_at + ((rows * k_heads + h % k_heads)[:, None]) * K + at_K_2[None, :],
+            k_at + (rows * k_heads + h % k_heads)[:, None] * K + at_K_2[None, :],
             mask=at_K_2_in[None, :],
             other=0.0,
         ).to(ACC)
         elu__2 = elu(k_tile)
         total_2 = number + elu__2
-        tokens = tl.where((valid)[:, None], total_2, 0.0)
+        tokens = tl.where(valid[:, None], total_2, 0.0)
         part = matmul(
             tl.where(at_K_2_in[None, :], total, 0.0),
             tl.permute(tl.where(at_K_2_in[None, :], tokens, 0.0), (1, 0)),
@@ -1259,7 +993,7 @@ def backward_5(
         )
         dot += part
         sum_before = tl.load(
-            before_1_at + ((n * HEADS + h)) * K + at_K_2,
+            before_1_at + (n * HEADS + h) * K + at_K_2,
             mask=at_K_2_in,
             other=0.0,
         ).to(ACC)
@@ -1268,7 +1002,7 @@ def backward_5(
             axis=1,
         )
         dot_2 += part_2
-    triangle = tl.where((i[:, None] >= i[None, :]), dot, 0.0)
+    triangle = tl.where(i[:, None] >= i[None, :], dot, 0.0)
     number_2 = tl.full([], c0, ACC)
     dot_3 = tl.sum(triangle * number_2, axis=1)
     total_3 = dot_3 + dot_2
@@ -1286,14 +1020,14 @@ def backward_5(
             at_K_3 = from_K_2 + tl.arange(0, K_BLOCK)
             at_K_3_in = at_K_3 < K
             q_tile_2 = tl.load(
-                q_at + ((rows * q_heads + h % q_heads)[:, None]) * K + at_K_3[None, :],
+                q_at + (rows * q_heads + h % q_heads)[:, None] * K + at_K_3[None, :],
                 mask=at_K_3_in[None, :],
                 other=0.0,
             ).to(ACC)
             elu__3 = elu(q_tile_2)
             total_5 = number_2 + elu__3
             S_before = tl.load(
-                before_0_at + (((n * HEADS + h)) * K + at_K_3[:, None]) * V + at_V[None, :],
+                before_0_at + ((n * HEADS + h) * K + at_K_3[:, None]) * V + at_V[None, :],
                 mask=at_K_3_in[:, None] & at_V_in[None, :],
                 other=0.0,
             ).to(ACC)
@@ -1306,12 +1040,12 @@ def backward_5(
             )
             dot_7 += part_3
         d_o_tile = tl.load(
-            d_o_at + ((rows * d_o_heads + h % d_o_heads)[:, None]) * V + at_V[None, :],
+            d_o_at + (rows * d_o_heads + h % d_o_heads)[:, None] * V + at_V[None, :],
             mask=at_V_in[None, :] & valid[:, None],
             other=0.0,
         ).to(ACC)
         v_tile = tl.load(
-            v_at + ((rows * v_heads + h % v_heads)[:, None]) * V + at_V[None, :],
+            v_at + (rows * v_heads + h % v_heads)[:, None] * V + at_V[None, :],
             mask=at_V_in[None, :],
             other=0.0,
         ).to(ACC)
@@ -1324,7 +1058,7 @@ def backward_5(
         dot_4 += part_4
         product = d_o_tile * ratio[:, None]
         S_before_2 = tl.load(
-            before_0_at + (((n * HEADS + h)) * K + at_K[:, None]) * V + at_V[None, :],
+            before_0_at + ((n * HEADS + h) * K + at_K[:, None]) * V + at_V[None, :],
             mask=at_K_in[:, None] & at_V_in[None, :],
             other=0.0,
         ).to(ACC)
@@ -1345,7 +1079,7 @@ def backward_5(
         )
         dot_6 += part_6
     sum_before_2 = tl.load(
-        before_1_at + ((n * HEADS + h)) * K + at_K,
+        before_1_at + (n * HEADS + h) * K + at_K,
         mask=at_K_in,
         other=0.0,
     ).to(ACC)
@@ -1353,19 +1087,19 @@ def backward_5(
     total_7 = product_2 + dot_5
     product_3 = dot_4 * number_2
     total_8 = product_3[:, None] + dot_6
-    triangle_2 = tl.where((i[:, None] >= i[None, :]), total_8, 0.0)
+    triangle_2 = tl.where(i[:, None] >= i[None, :], total_8, 0.0)
     k_tile_2 = tl.load(
-        k_at + ((rows * k_heads + h % k_heads)[:, None]) * K + at_K[None, :],
+        k_at + (rows * k_heads + h % k_heads)[:, None] * K + at_K[None, :],
         mask=at_K_in[None, :],
         other=0.0,
     ).to(ACC)
     elu__4 = elu(k_tile_2)
     total_9 = number_2 + elu__4
-    tokens_2 = tl.where((valid)[:, None], total_9, 0.0)
+    tokens_2 = tl.where(valid[:, None], total_9, 0.0)
     dot_9 = matmul(triangle_2, tokens_2, ACC, DOT, PREC)
     total_10 = total_7 + dot_9
     q_tile_3 = tl.load(
-        q_at + ((rows * q_heads + h % q_heads)[:, None]) * K + at_K[None, :],
+        q_at + (rows * q_heads + h % q_heads)[:, None] * K + at_K[None, :],
         mask=at_K_in[None, :],
         other=0.0,
     ).to(ACC)
@@ -1376,7 +1110,7 @@ def backward_5(
     where_ = tl.where(gt_, number_2, raised)
     product_4 = total_10 * where_
     tl.store(
-        out_at + ((rows * HEADS + h)[:, None]) * K + at_K[None, :],
+        out_at + (rows * HEADS + h)[:, None] * K + at_K[None, :],
         product_4.to(out_at.dtype.element_ty),
         mask=at_K_in[None, :] & valid[:, None],
     )
@@ -1434,20 +1168,20 @@ def backward_6(
         at_K_2_in = at_K_2 < K
         number = tl.full([], c0, ACC)
         q_tile = tl.load(
-            q_at + ((rows * q_heads + h % q_heads)[:, None]) * K + at_K_2[None, :],
+            q_at + (rows * q_heads + h % q_heads)[:, None] * K + at_K_2[None, :],
             mask=at_K_2_in[None, :],
             other=0.0,
         ).to(ACC)
         elu_ = elu(q_tile)
         total = number + elu_
         k_tile = tl.load(
-            k_at + ((rows * k_heads + h % k_heads)[:, None]) * K + at_K_2[None, :],
+            k_at + (rows * k_heads + h % k_heads)[:, None] * K + at_K_2[None, :],
             mask=at_K_2_in[None, :],
             other=0.0,
         ).to(ACC)
         elu__2 = elu(k_tile)
         total_2 = number + elu__2
-        tokens = tl.where((valid)[:, None], total_2, 0.0)
+        tokens = tl.where(valid[:, None], total_2, 0.0)
         part = matmul(
             tl.where(at_K_2_in[None, :], total, 0.0),
             tl.permute(tl.where(at_K_2_in[None, :], tokens, 0.0), (1, 0)),
@@ -1457,7 +1191,7 @@ def backward_6(
         )
         dot += part
         sum_before = tl.load(
-            before_1_at + ((n * HEADS + h)) * K + at_K_2,
+            before_1_at + (n * HEADS + h) * K + at_K_2,
             mask=at_K_2_in,
             other=0.0,
         ).to(ACC)
@@ -1471,12 +1205,12 @@ def backward_6(
         at_V = from_V + tl.arange(0, V_BLOCK)
         at_V_in = at_V < V
         d_S_before = tl.load(
-            kept_0_at + (((n * HEADS + h)) * K + at_K[:, None]) * V + at_V[None, :],
+            kept_0_at + ((n * HEADS + h) * K + at_K[:, None]) * V + at_V[None, :],
             mask=at_K_in[:, None] & at_V_in[None, :],
             other=0.0,
         ).to(ACC)
         v_tile = tl.load(
-            v_at + ((rows * v_heads + h % v_heads)[:, None]) * V + at_V[None, :],
+            v_at + (rows * v_heads + h % v_heads)[:, None] * V + at_V[None, :],
             mask=at_V_in[None, :],
             other=0.0,
         ).to(ACC)
@@ -1485,7 +1219,7 @@ def backward_6(
             (1, 0),
         )
         dot_3 += part_3
-    triangle = tl.where((i[:, None] >= i[None, :]), dot, 0.0)
+    triangle = tl.where(i[:, None] >= i[None, :], dot, 0.0)
     number_2 = tl.full([], c0, ACC)
     dot_4 = tl.sum(triangle * number_2, axis=1)
     total_3 = dot_4 + dot_2
@@ -1502,16 +1236,14 @@ def backward_6(
             at_K_3 = from_K_2 + tl.arange(0, K_BLOCK)
             at_K_3_in = at_K_3 < K
             q_tile_2 = tl.load(
-                q_at + ((rows * q_heads + h % q_heads)[:, None]) * K + at_K_3[None, :],
+                q_at + (rows * q_heads + h % q_heads)[:, None] * K + at_K_3[None, :],
                 mask=at_K_3_in[None, :],
                 other=0.0,
             ).to(ACC)
             elu__3 = elu(q_tile_2)
             total_5 = number_2 + elu__3
             S_before = tl.load(
-                before_0_at + (
-                    ((n * HEADS + h)) * K + at_K_3[:, None]
-                ) * V + at_V_2[None, :],
+                before_0_at + ((n * HEADS + h) * K + at_K_3[:, None]) * V + at_V_2[None, :],
                 mask=at_K_3_in[:, None] & at_V_2_in[None, :],
                 other=0.0,
             ).to(ACC)
@@ -1524,12 +1256,12 @@ def backward_6(
             )
             dot_7 += part_4
         d_o_tile = tl.load(
-            d_o_at + ((rows * d_o_heads + h % d_o_heads)[:, None]) * V + at_V_2[None, :],
+            d_o_at + (rows * d_o_heads + h % d_o_heads)[:, None] * V + at_V_2[None, :],
             mask=at_V_2_in[None, :] & valid[:, None],
             other=0.0,
         ).to(ACC)
         v_tile_2 = tl.load(
-            v_at + ((rows * v_heads + h % v_heads)[:, None]) * V + at_V_2[None, :],
+            v_at + (rows * v_heads + h % v_heads)[:, None] * V + at_V_2[None, :],
             mask=at_V_2_in[None, :],
             other=0.0,
         ).to(ACC)
@@ -1550,7 +1282,7 @@ def backward_6(
         )
         dot_6 += part_6
     d_sum_before = tl.load(
-        kept_1_at + ((n * HEADS + h)) * K + at_K,
+        kept_1_at + (n * HEADS + h) * K + at_K,
         mask=at_K_in,
         other=0.0,
     ).to(ACC)
@@ -1558,9 +1290,9 @@ def backward_6(
     total_7 = product_2[None, :] + dot_3
     product_3 = dot_5 * number_2
     total_8 = product_3[:, None] + dot_6
-    triangle_2 = tl.where((i[:, None] >= i[None, :]), total_8, 0.0)
+    triangle_2 = tl.where(i[:, None] >= i[None, :], total_8, 0.0)
     q_tile_3 = tl.load(
-        q_at + ((rows * q_heads + h % q_heads)[:, None]) * K + at_K[None, :],
+        q_at + (rows * q_heads + h % q_heads)[:, None] * K + at_K[None, :],
         mask=at_K_in[None, :],
         other=0.0,
     ).to(ACC)
@@ -1568,9 +1300,9 @@ def backward_6(
     total_9 = number_2 + elu__4
     dot_9 = matmul(tl.permute(triangle_2, (1, 0)), total_9, ACC, DOT, PREC)
     total_10 = total_7 + dot_9
-    tokens_2 = tl.where((valid)[:, None], total_10, 0.0)
+    tokens_2 = tl.where(valid[:, None], total_10, 0.0)
     k_tile_2 = tl.load(
-        k_at + ((rows * k_heads + h % k_heads)[:, None]) * K + at_K[None, :],
+        k_at + (rows * k_heads + h % k_heads)[:, None] * K + at_K[None, :],
         mask=at_K_in[None, :],
         other=0.0,
     ).to(ACC)
@@ -1581,7 +1313,7 @@ def backward_6(
     where_ = tl.where(gt_, number_2, raised)
     product_4 = tokens_2 * where_
     tl.store(
-        out_at + ((rows * HEADS + h)[:, None]) * K + at_K[None, :],
+        out_at + (rows * HEADS + h)[:, None] * K + at_K[None, :],
         product_4.to(out_at.dtype.element_ty),
         mask=at_K_in[None, :] & valid[:, None],
     )
@@ -1634,19 +1366,19 @@ def backward_7(
         at_K = from_K + tl.arange(0, K_BLOCK)
         at_K_in = at_K < K
         d_S_before = tl.load(
-            kept_0_at + (((n * HEADS + h)) * K + at_K[:, None]) * V + at_V[None, :],
+            kept_0_at + ((n * HEADS + h) * K + at_K[:, None]) * V + at_V[None, :],
             mask=at_K_in[:, None] & at_V_in[None, :],
             other=0.0,
         ).to(ACC)
         number = tl.full([], c0, ACC)
         k_tile = tl.load(
-            k_at + ((rows * k_heads + h % k_heads)[:, None]) * K + at_K[None, :],
+            k_at + (rows * k_heads + h % k_heads)[:, None] * K + at_K[None, :],
             mask=at_K_in[None, :],
             other=0.0,
         ).to(ACC)
         elu_ = elu(k_tile)
         total = number + elu_
-        tokens = tl.where((valid)[:, None], total, 0.0)
+        tokens = tl.where(valid[:, None], total, 0.0)
         part = tl.permute(
             matmul(
                 tl.permute(d_S_before, (1, 0)),
@@ -1659,7 +1391,7 @@ def backward_7(
         )
         dot += part
         q_tile = tl.load(
-            q_at + ((rows * q_heads + h % q_heads)[:, None]) * K + at_K[None, :],
+            q_at + (rows * q_heads + h % q_heads)[:, None] * K + at_K[None, :],
             mask=at_K_in[None, :],
             other=0.0,
         ).to(ACC)
@@ -1674,7 +1406,7 @@ def backward_7(
         )
         dot_2 += part_2
         sum_before = tl.load(
-            before_1_at + ((n * HEADS + h)) * K + at_K,
+            before_1_at + (n * HEADS + h) * K + at_K,
             mask=at_K_in,
             other=0.0,
         ).to(ACC)
@@ -1684,12 +1416,12 @@ def backward_7(
         )
         dot_3 += part_3
     d_o_tile = tl.load(
-        d_o_at + ((rows * d_o_heads + h % d_o_heads)[:, None]) * V + at_V[None, :],
+        d_o_at + (rows * d_o_heads + h % d_o_heads)[:, None] * V + at_V[None, :],
         mask=at_V_in[None, :] & valid[:, None],
         other=0.0,
     ).to(ACC)
     number_2 = tl.full([], c0, ACC)
-    triangle = tl.where((i[:, None] >= i[None, :]), dot_2, 0.0)
+    triangle = tl.where(i[:, None] >= i[None, :], dot_2, 0.0)
     dot_4 = tl.sum(triangle * number_2, axis=1)
     total_3 = dot_4 + dot_3
     number_3 = tl.full([], c1, ACC)
@@ -1702,7 +1434,7 @@ def backward_7(
     )
     total_5 = dot + dot_5
     tl.store(
-        out_at + ((rows * HEADS + h)[:, None]) * V + at_V[None, :],
+        out_at + (rows * HEADS + h)[:, None] * V + at_V[None, :],
         total_5.to(out_at.dtype.element_ty),
         mask=at_V_in[None, :] & valid[:, None],
     )
