@@ -58,7 +58,9 @@ class Run:
         for length, block in blocks:
             programs *= -(-length // block)
         given = {"HEADS": self.heads, "CHUNK": self.chunk}
+        wide = torch.float32 if self.dot == torch.float16 else self.dot
         given |= {"ACC": DTYPES[self.acc], "DOT": DTYPES[self.dot], "PREC": PRECISION}
+        given["WIDE"] = DTYPES[wide]
         if programs:
             start(kernel, programs * self.heads, {**arguments, **given})
 

@@ -123,6 +123,19 @@ def test_narrow_dtypes_are_close(dtype: torch.dtype) -> None:
         assert error < 4 * torch.finfo(dtype).eps
 
 
+def test_states_beyond_float16_are_no_operands_of_its_products() -> None:
+    """A state of 80,000 is read by queries of 1e-5."""
+    tokens = 40
+    v = torch.full((1, tokens, 1, 16), 2000.0, dtype=torch.float16)
+    k = torch.zeros(1, tokens, 1, 16, dtype=torch.float16)
+    k[..., 0] = 1
+    a, q = torch.ones_like(k), k * 1e-5
+    o, state = mixerc.compile("gla", target="triton", chunk=16)(q=q, k=k, v=v, a=a)
+    assert state["S"].max() == 80_000
+    expected = torch.arange(1, tokens + 1) * 2000 * q[0, 0, 0, 0].double() / 4
+    torch.testing.assert_close(o[0, :, 0, 0].double(), expected, rtol=2e-3, atol=0)
+
+
 def test_the_same_inputs_give_the_same_bits() -> None:
     inputs = {name: torch.rand(2, 21, 2, 8) for name in ("q", "k", "v", "a")}
     mixer = mixerc.compile("gla", target="triton")

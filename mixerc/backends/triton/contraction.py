@@ -1,5 +1,6 @@
 """A contraction of two tiles: a matrix product where both have a dimension of their own, else a
-sum of products. Dimensions that go together are flattened for the product."""
+sum of products. Dimensions that go together are flattened for the product. A state is no operand
+of a product in float16, whose range sums of many tokens leave: it goes in as WIDE."""
 
 from dataclasses import replace
 
@@ -24,7 +25,8 @@ def contraction(node: n.Contract, left: Value, right: Value, dims: Dims, *, toke
     shared = all(d in left.dims and d in right.dims for d in over)
     if both or not rows or not columns or not over or tokens or not shared:
         return _summed_product(left, right, over, dims)
-    return _dot(left, right, rows, over, columns, dims)
+    held = any(isinstance(arg, n.Carry) for arg in node.args)
+    return _dot(left, right, rows, over, columns, dims, "WIDE" if held else "DOT")
 
 
 def sibling_width(node: n.Node) -> int:
@@ -83,11 +85,13 @@ def _summed_product(left: Value, right: Value, over: Dims, dims: Dims) -> str:
     return text
 
 
-def _dot(left: Value, right: Value, rows: Dims, over: Dims, columns: Dims, dims: Dims) -> str:
+def _dot(
+    left: Value, right: Value, rows: Dims, over: Dims, columns: Dims, dims: Dims, dtype: str
+) -> str:
     first = _matrix(left, rows, over)
     second = _matrix(right, over, columns)
     made = (*rows, *columns)
-    text = f"matmul({first}, {second}, ACC, DOT, PREC)"
+    text = f"matmul({first}, {second}, ACC, {dtype}, PREC)"
     if len(made) > 2:
         text = f"tl.reshape({text}, ({', '.join(map(length_text, made))}))"
     return aligned(Value(text=text, dims=made), dims)

@@ -207,7 +207,7 @@ def _view(
     sizes = tuple(dict.fromkeys((*doors.sizes, *map(size_of, split))))
     constants = [f"{x}: tl.constexpr" for x in ("HEADS", "CHUNK", *sizes, *map(block_of, sizes))]
     constants += [f"{x}: tl.constexpr" for x in (*doors.heads, *doors.numbers.values())]
-    constants += [f"{x}: tl.constexpr" for x in ("ACC", "DOT", "PREC")]
+    constants += [f"{x}: tl.constexpr" for x in ("ACC", "DOT", "WIDE", "PREC")]
     parameters = (*given, *outs, *doors.pointers, *constants)
     return KernelView(
         name=name,

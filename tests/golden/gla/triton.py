@@ -5,7 +5,7 @@ GIVEN = ()
 STREAMS = ("q", "k", "v", "a")
 PARAMS = ()
 DECAYS = ("a",)
-OPS = f"mixerc_86a59083fbdc_{zlib.crc32(__name__.encode()):08x}"
+OPS = f"mixerc_0aa7d83b259b_{zlib.crc32(__name__.encode()):08x}"
 
 
 @triton.jit
@@ -22,6 +22,7 @@ def states_1(
     a_heads: tl.constexpr,
     ACC: tl.constexpr,
     DOT: tl.constexpr,
+    WIDE: tl.constexpr,
     PREC: tl.constexpr,
 ):
     """A value [K], all chunks at once."""
@@ -78,6 +79,7 @@ def states_2(
     v_heads: tl.constexpr,
     ACC: tl.constexpr,
     DOT: tl.constexpr,
+    WIDE: tl.constexpr,
     PREC: tl.constexpr,
 ):
     """A value [K, V], all chunks at once."""
@@ -145,6 +147,7 @@ def states_3(
     V_BLOCK: tl.constexpr,
     ACC: tl.constexpr,
     DOT: tl.constexpr,
+    WIDE: tl.constexpr,
     PREC: tl.constexpr,
 ):
     """S from chunk to chunk."""
@@ -263,6 +266,7 @@ def forward_1(
     c0: tl.constexpr,
     ACC: tl.constexpr,
     DOT: tl.constexpr,
+    WIDE: tl.constexpr,
     PREC: tl.constexpr,
 ):
     """A value [c, V], all chunks at once."""
@@ -332,7 +336,7 @@ def forward_1(
             mask=at_K_in[:, None] & at_V_in[None, :],
             other=0.0,
         ).to(ACC)
-        part_5 = matmul(prefix4, S_before, ACC, DOT, PREC)
+        part_5 = matmul(prefix4, S_before, ACC, WIDE, PREC)
         dot += part_5
     v_tile = tl.load(
         v_at + (rows * v_heads + h % v_heads)[:, None] * V + at_V[None, :],
@@ -398,6 +402,7 @@ def recurrent_1(
     c0: tl.constexpr,
     ACC: tl.constexpr,
     DOT: tl.constexpr,
+    WIDE: tl.constexpr,
     PREC: tl.constexpr,
 ):
     """From token to token."""
@@ -504,6 +509,7 @@ def backward_1(
     a_heads: tl.constexpr,
     ACC: tl.constexpr,
     DOT: tl.constexpr,
+    WIDE: tl.constexpr,
     PREC: tl.constexpr,
 ):
     """A value [K], all chunks at once."""
@@ -561,6 +567,7 @@ def backward_2(
     c0: tl.constexpr,
     ACC: tl.constexpr,
     DOT: tl.constexpr,
+    WIDE: tl.constexpr,
     PREC: tl.constexpr,
 ):
     """A value [K, V], all chunks at once."""
@@ -633,6 +640,7 @@ def backward_3(
     V_BLOCK: tl.constexpr,
     ACC: tl.constexpr,
     DOT: tl.constexpr,
+    WIDE: tl.constexpr,
     PREC: tl.constexpr,
 ):
     """d_S from chunk to chunk, last to first."""
@@ -708,6 +716,7 @@ def backward_4(
     c0: tl.constexpr,
     ACC: tl.constexpr,
     DOT: tl.constexpr,
+    WIDE: tl.constexpr,
     PREC: tl.constexpr,
 ):
     """A value [c, K], all chunks at once."""
@@ -749,7 +758,7 @@ def backward_4(
             other=0.0,
         ).to(ACC)
         part_2 = tl.permute(
-            matmul(d_S_before, tl.permute(v_tile, (1, 0)), ACC, DOT, PREC),
+            matmul(d_S_before, tl.permute(v_tile, (1, 0)), ACC, WIDE, PREC),
             (1, 0),
         )
         dot_2 += part_2
@@ -760,7 +769,7 @@ def backward_4(
         ).to(ACC)
         part_3 = tl.sum(d_S_before * S_before, axis=1)
         dot_3 += part_3
-        part_4 = matmul(d_o_tile, tl.permute(S_before, (1, 0)), ACC, DOT, PREC)
+        part_4 = matmul(d_o_tile, tl.permute(S_before, (1, 0)), ACC, WIDE, PREC)
         dot_4 += part_4
     level2 = tl.where(siblings(i[:, None], i[None, :], 2), dot, 0.0)
     q_tile = tl.load(
@@ -861,6 +870,7 @@ def backward_5(
     c0: tl.constexpr,
     ACC: tl.constexpr,
     DOT: tl.constexpr,
+    WIDE: tl.constexpr,
     PREC: tl.constexpr,
 ):
     """A value [c, K], all chunks at once."""
@@ -899,7 +909,7 @@ def backward_5(
             mask=at_K_in[:, None] & at_V_in[None, :],
             other=0.0,
         ).to(ACC)
-        part_2 = matmul(d_o_tile, tl.permute(S_before, (1, 0)), ACC, DOT, PREC)
+        part_2 = matmul(d_o_tile, tl.permute(S_before, (1, 0)), ACC, WIDE, PREC)
         dot_2 += part_2
     diagonal = tl.sum(tl.where((i[:, None] == i[None, :]), dot, 0.0), axis=1)
     k_tile = tl.load(
@@ -968,6 +978,7 @@ def backward_6(
     c0: tl.constexpr,
     ACC: tl.constexpr,
     DOT: tl.constexpr,
+    WIDE: tl.constexpr,
     PREC: tl.constexpr,
 ):
     """A value [c, K], all chunks at once."""
@@ -1007,7 +1018,7 @@ def backward_6(
             other=0.0,
         ).to(ACC)
         part_2 = tl.permute(
-            matmul(d_S_before, tl.permute(v_tile, (1, 0)), ACC, DOT, PREC),
+            matmul(d_S_before, tl.permute(v_tile, (1, 0)), ACC, WIDE, PREC),
             (1, 0),
         )
         dot_2 += part_2
@@ -1078,6 +1089,7 @@ def backward_7(
     c0: tl.constexpr,
     ACC: tl.constexpr,
     DOT: tl.constexpr,
+    WIDE: tl.constexpr,
     PREC: tl.constexpr,
 ):
     """A value [c, V], all chunks at once."""
@@ -1130,7 +1142,7 @@ def backward_7(
                 tl.permute(d_S_before, (1, 0)),
                 tl.permute(suffix4, (1, 0)),
                 ACC,
-                DOT,
+                WIDE,
                 PREC,
             ),
             (1, 0),

@@ -5,7 +5,7 @@ GIVEN = ()
 STREAMS = ("q", "k", "v")
 PARAMS = ()
 DECAYS = ()
-OPS = f"mixerc_6a1b6e87aa95_{zlib.crc32(__name__.encode()):08x}"
+OPS = f"mixerc_91c624795d7a_{zlib.crc32(__name__.encode()):08x}"
 
 
 @triton.jit
@@ -27,6 +27,7 @@ def states_1(
     c0: tl.constexpr,
     ACC: tl.constexpr,
     DOT: tl.constexpr,
+    WIDE: tl.constexpr,
     PREC: tl.constexpr,
 ):
     """A value [K, V], all chunks at once."""
@@ -84,6 +85,7 @@ def states_2(
     V_BLOCK: tl.constexpr,
     ACC: tl.constexpr,
     DOT: tl.constexpr,
+    WIDE: tl.constexpr,
     PREC: tl.constexpr,
 ):
     """S from chunk to chunk."""
@@ -141,6 +143,7 @@ def states_3(
     c0: tl.constexpr,
     ACC: tl.constexpr,
     DOT: tl.constexpr,
+    WIDE: tl.constexpr,
     PREC: tl.constexpr,
 ):
     """A value [K], all chunks at once."""
@@ -187,6 +190,7 @@ def states_4(
     K_BLOCK: tl.constexpr,
     ACC: tl.constexpr,
     DOT: tl.constexpr,
+    WIDE: tl.constexpr,
     PREC: tl.constexpr,
 ):
     """sum from chunk to chunk."""
@@ -306,6 +310,7 @@ def forward_1(
     c1: tl.constexpr,
     ACC: tl.constexpr,
     DOT: tl.constexpr,
+    WIDE: tl.constexpr,
     PREC: tl.constexpr,
 ):
     """A value [c, V], all chunks at once."""
@@ -357,7 +362,7 @@ def forward_1(
             mask=at_K_in[:, None] & at_V_in[None, :],
             other=0.0,
         ).to(ACC)
-        part_2 = matmul(tl.where(at_K_in[None, :], total, 0.0), S_before, ACC, DOT, PREC)
+        part_2 = matmul(tl.where(at_K_in[None, :], total, 0.0), S_before, ACC, WIDE, PREC)
         dot_2 += part_2
         sum_before = tl.load(
             before_1_at + (n * HEADS + h) * K + at_K,
@@ -442,6 +447,7 @@ def recurrent_1(
     c1: tl.constexpr,
     ACC: tl.constexpr,
     DOT: tl.constexpr,
+    WIDE: tl.constexpr,
     PREC: tl.constexpr,
 ):
     """From token to token."""
@@ -578,6 +584,7 @@ def backward_1(
     c1: tl.constexpr,
     ACC: tl.constexpr,
     DOT: tl.constexpr,
+    WIDE: tl.constexpr,
     PREC: tl.constexpr,
 ):
     """A value [K, V], all chunks at once."""
@@ -680,6 +687,7 @@ def backward_2(
     V_BLOCK: tl.constexpr,
     ACC: tl.constexpr,
     DOT: tl.constexpr,
+    WIDE: tl.constexpr,
     PREC: tl.constexpr,
 ):
     """d_S from chunk to chunk, last to first."""
@@ -748,6 +756,7 @@ def backward_3(
     c1: tl.constexpr,
     ACC: tl.constexpr,
     DOT: tl.constexpr,
+    WIDE: tl.constexpr,
     PREC: tl.constexpr,
 ):
     """A value [K], all chunks at once."""
@@ -833,7 +842,7 @@ def backward_3(
                 tl.where(at_K_3_in[None, :], total_5, 0.0),
                 S_before,
                 ACC,
-                DOT,
+                WIDE,
                 PREC,
             )
             dot_5 += part_3
@@ -882,6 +891,7 @@ def backward_4(
     K_BLOCK: tl.constexpr,
     ACC: tl.constexpr,
     DOT: tl.constexpr,
+    WIDE: tl.constexpr,
     PREC: tl.constexpr,
 ):
     """d_sum from chunk to chunk, last to first."""
@@ -947,6 +957,7 @@ def backward_5(
     c2: tl.constexpr,
     ACC: tl.constexpr,
     DOT: tl.constexpr,
+    WIDE: tl.constexpr,
     PREC: tl.constexpr,
 ):
     """A value [c, K], all chunks at once."""
@@ -1035,7 +1046,7 @@ def backward_5(
                 tl.where(at_K_3_in[None, :], total_5, 0.0),
                 S_before,
                 ACC,
-                DOT,
+                WIDE,
                 PREC,
             )
             dot_7 += part_3
@@ -1066,7 +1077,7 @@ def backward_5(
             tl.where(at_V_in[None, :], product, 0.0),
             tl.permute(S_before_2, (1, 0)),
             ACC,
-            DOT,
+            WIDE,
             PREC,
         )
         dot_5 += part_5
@@ -1145,6 +1156,7 @@ def backward_6(
     c2: tl.constexpr,
     ACC: tl.constexpr,
     DOT: tl.constexpr,
+    WIDE: tl.constexpr,
     PREC: tl.constexpr,
 ):
     """A value [c, K], all chunks at once."""
@@ -1215,7 +1227,7 @@ def backward_6(
             other=0.0,
         ).to(ACC)
         part_3 = tl.permute(
-            matmul(d_S_before, tl.permute(v_tile, (1, 0)), ACC, DOT, PREC),
+            matmul(d_S_before, tl.permute(v_tile, (1, 0)), ACC, WIDE, PREC),
             (1, 0),
         )
         dot_3 += part_3
@@ -1251,7 +1263,7 @@ def backward_6(
                 tl.where(at_K_3_in[None, :], total_5, 0.0),
                 S_before,
                 ACC,
-                DOT,
+                WIDE,
                 PREC,
             )
             dot_7 += part_4
@@ -1343,6 +1355,7 @@ def backward_7(
     c1: tl.constexpr,
     ACC: tl.constexpr,
     DOT: tl.constexpr,
+    WIDE: tl.constexpr,
     PREC: tl.constexpr,
 ):
     """A value [c, V], all chunks at once."""
@@ -1384,7 +1397,7 @@ def backward_7(
                 tl.permute(d_S_before, (1, 0)),
                 tl.permute(tl.where(at_K_in[None, :], tokens, 0.0), (1, 0)),
                 ACC,
-                DOT,
+                WIDE,
                 PREC,
             ),
             (1, 0),
