@@ -8,9 +8,9 @@ from mixerc.algebra.classify import classify
 from mixerc.cli.app import Spec, Specs, app, later
 from mixerc.cli.files import source_of
 from mixerc.cli.judge import of_each
-from mixerc.cli.report import progress_bar, reading, refuse
+from mixerc.cli.report import progress_bar, reading, refuse, usage
 from mixerc.cli.sizes import fitting
-from mixerc.compiler import front
+from mixerc.compiler import EMITTERS, front
 from mixerc.ir.mixer import Stack
 from mixerc.source import Source
 
@@ -19,8 +19,11 @@ from mixerc.source import Source
 def verify(
     specs: Specs,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer and smaller cases.")] = False,
+    target: Annotated[str, typer.Option(help="torch, or triton in its interpreter.")] = "torch",
 ) -> None:
     """Check every law that a compiled mixer obeys."""
+    if target not in EMITTERS:
+        usage(f"there is no target {target!r}; there are {', '.join(EMITTERS)}")
 
     def lawful(spec: str, source: Source) -> bool:
         fitting(front(source), {})
@@ -29,6 +32,7 @@ def verify(
             report = later("verify")(
                 spec,
                 quick=quick,
+                target=target,
                 progress=lambda text: progress.update(task, description=text),
             )
         typer.echo(report.text)

@@ -81,6 +81,12 @@ class Run:
 
 def start(kernel, programs, arguments):
     """Every launch of the file goes through here; nothing is tuned while it runs."""
+    first = next(x for x in arguments.values() if isinstance(x, torch.Tensor))
+    if first.device.type == "cpu" and isinstance(kernel, triton.JITFunction):
+        raise RuntimeError(
+            "Triton kernels run on a GPU; on a CPU they are interpreted, slowly, "
+            "where TRITON_INTERPRET=1 is set before Python starts"
+        )
     kernel[(programs,)](**arguments, **OPTIONS)
 
 

@@ -69,6 +69,25 @@ def test_interpreted_kernels_are_not_compiled(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_a_cpu_is_told_what_to_do(tmp_path: Path) -> None:
+    program = """
+import torch, mixerc
+try:
+    mixerc.compile("gla", target="triton")(**{n: torch.zeros(1, 3, 2, 4) for n in "qkva"})
+except RuntimeError as error:
+    print(error)
+"""
+    plain = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**plain, "MIXERC_CACHE": str(tmp_path)},
+    )
+    assert "TRITON_INTERPRET=1" in done.stdout
+
+
 def test_a_file_is_imported_without_triton(tmp_path: Path) -> None:
     """And says what is missing when a kernel is needed."""
     made = tmp_path / "gla.py"
