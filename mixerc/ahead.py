@@ -75,7 +75,7 @@ def aot(pipeline: Pipeline, folder: Path, target: str, dtype: str) -> tuple[Comp
     made: list[Compiled] = []
     texts: set[str] = set()
     for kernel, arguments in launches(module, _inputs(pipeline, module, getattr(torch, dtype))):
-        found = compiled(kernel, arguments, target)
+        found = compiled(kernel, arguments, target, vars(module)["OPTIONS"])
         if found.asm["ttir"] not in texts:
             texts.add(found.asm["ttir"])
             made.append(_written(found, kernel.__name__, target, folder, len(made)))
@@ -120,8 +120,8 @@ def launches(module: ModuleType, inputs: Mapping[str, Any]) -> list[Launch]:
     return found
 
 
-def compiled(kernel: Any, arguments: dict[str, Any], target: str) -> Any:
-    """A kernel as its launch with these arguments would compile it."""
+def compiled(kernel: Any, arguments: dict[str, Any], target: str, options: dict[str, Any]) -> Any:
+    """A kernel as its launch with these arguments and options would compile it."""
     signature, constants, aligned = {}, {}, {}
     for index, parameter in enumerate(kernel.params):
         value = arguments[parameter.name]
@@ -136,7 +136,6 @@ def compiled(kernel: Any, arguments: dict[str, Any], target: str) -> Any:
     hip = TARGETS[target].backend == "hip"
     constants |= {"PREC": "ieee"} if hip else {}
     source = ASTSource(kernel, signature, constexprs=constants, attrs=aligned)
-    options = {"num_warps": 8, "num_stages": 2, "enable_fp_fusion": True}
     return triton.compile(source, target=TARGETS[target], options=options)
 
 

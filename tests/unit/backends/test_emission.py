@@ -72,7 +72,7 @@ def test_the_file_runs_without_mixerc(tmp_path) -> None:
 
 GOLDEN = (
     *((name, "torch") for name in ("gla", "retnet", "rwkv6", "linear_attention")),
-    *((name, "triton") for name in ("gla", "linear_attention")),
+    ("gla", "triton"),
 )
 
 
@@ -80,4 +80,7 @@ GOLDEN = (
 def test_golden(name: str, target: str, golden) -> None:
     """Short chunks, so that the text can be read whole; the helpers are in templates."""
     made = generated(name, chunk=4, target=target)
-    golden(f"{name}/{target}.py", made[made.index("\nNAME = ") + 1 :])
+    start = made.index("\nNAME = ") + 1
+    # What stands behind the kernels is the same text for every target.
+    end = made.index("\ndef lengths(") if target != "torch" else len(made)
+    golden(f"{name}/{target}.py", made[start:end])
