@@ -35,8 +35,9 @@ def run_backward(programs, chunk, streams, constants, states, size, cotangents, 
     d_states = [x.to(dtype) for x in finals]
     find_states, adjoint, of_streams, of_constants = programs
     d_streams = [torch.empty_like(x, memory_format=torch.contiguous_format) for x in streams]
-    for index in set(range(len(streams))) - set(of_streams):
-        d_streams[index].zero_()
+    for index, d in enumerate(d_streams):
+        if index not in of_streams or cu_seqlens is not None:  # no piece writes every row
+            d.zero_()
     d_constants = [torch.zeros_like(x, dtype=dtype) for x in constants]
     with torch.inference_mode():
         seen = []
