@@ -26,8 +26,8 @@ from mixerc.ir.mixer import Mixer
 from mixerc.pipeline import Pipeline
 from mixerc.runtime.load import load_module
 
-Launch = tuple[Any, dict[str, Any]]
-"""A kernel and its arguments by name."""
+Launch = tuple[Any, int, dict[str, Any]]
+"""A kernel, its warps of 32 threads, and its arguments by name."""
 
 TARGETS = {
     "sm_80": GPUTarget("cuda", 80, 32),
@@ -74,8 +74,10 @@ def aot(pipeline: Pipeline, folder: Path, target: str, dtype: str) -> tuple[Comp
     module = load_module(pipeline.layer_file())
     made: list[Compiled] = []
     texts: set[str] = set()
-    for kernel, arguments in launches(module, _inputs(pipeline, module, getattr(torch, dtype))):
-        found = compiled(kernel, arguments, target, vars(module)["OPTIONS"])
+    inputs = _inputs(pipeline, module, getattr(torch, dtype))
+    for kernel, warps, arguments in launches(module, inputs):
+        options = vars(module)["OPTIONS"] | {"num_warps": warps * 32 // TARGETS[target].warp_size}
+        found = compiled(kernel, arguments, target, options)
         if found.asm["ttir"] not in texts:
             texts.add(found.asm["ttir"])
             made.append(_written(found, kernel.__name__, target, folder, len(made)))
@@ -110,7 +112,7 @@ def launches(module: ModuleType, inputs: Mapping[str, Any]) -> list[Launch]:
     """What a call would launch, forward and backward, in both modes."""
     found: list[Launch] = []
     real = vars(module)["start"]
-    vars(module)["start"] = lambda kernel, programs, arguments: found.append((kernel, arguments))
+    vars(module)["start"] = lambda kernel, programs, *launch: found.append((kernel, *launch))
     try:
         module.mix(**inputs, mode="parallel")[0].sum().backward()
         with torch.no_grad():

@@ -9,6 +9,18 @@ import triton.language as tl
 
 
 @triton.jit
+def chunk_of(n, first_at, count_at, batch_at):
+    """A chunk's first row among all tokens, how many it has, and its row of the batch."""
+    return tl.load(first_at + n), tl.load(count_at + n).to(tl.int32), tl.load(batch_at + n)
+
+
+@triton.jit
+def rows_of(i, count):
+    """Which row stands for each row of a tile (past the end, the last one), and whether it is one."""
+    return tl.maximum(tl.minimum(i, count - 1), 0), i < count
+
+
+@triton.jit
 def on_side(i, w: tl.constexpr, side: tl.constexpr):
     """Whether row i stands in the block on that side of its pair."""
     return (i // w) % 2 == side

@@ -53,33 +53,43 @@ class Run:
         """Memory for a value of each token."""
         return torch.empty(like.shape[0], self.heads, *lengths, dtype=self.acc, device=self.device)
 
-    def launch(self, kernel, programs, blocks, **arguments):
-        """Runs a kernel for each head and block of some chunks or sequences."""
-        for length, block in blocks:
-            programs *= -(-length // block)
-        given = {"HEADS": self.heads, "CHUNK": self.chunk}
-        wide = torch.float32 if self.dot == torch.float16 else self.dot
-        given |= {"ACC": DTYPES[self.acc], "DOT": DTYPES[self.dot], "PREC": PRECISION}
-        given["WIDE"] = DTYPES[wide]
-        if programs:
-            start(kernel, programs * self.heads, {**arguments, **given})
+    def launch(self, kernel, programs, size, axes, split, whole=(), **arguments):
+        """Runs a kernel for each head and each block of the `split` axes, some number of times.
 
-    def map(self, kernel, blocks, **arguments):
+        A tile holds every place of the axes in `whole`.
+        """
+        block, warps = TILES[kernel.__name__]
+        for axis in axes:
+            places = max(triton.next_power_of_2(size[axis]), 16)
+            arguments[axis] = size[axis]
+            arguments[f"{axis}_BLOCK"] = places if axis in whole else min(places, block)
+        for axis in split:
+            programs *= -(-size[axis] // arguments[f"{axis}_BLOCK"])
+        wide = torch.float32 if self.dot == torch.float16 else self.dot
+        given = {"HEADS": self.heads, "CHUNK": self.chunk, "PREC": PRECISION}
+        given |= {"ACC": DTYPES[self.acc], "DOT": DTYPES[self.dot], "WIDE": DTYPES[wide]}
+        if programs:
+            start(kernel, programs * self.heads, warps, {**arguments, **given})
+
+    def map(self, kernel, size, axes, split, **arguments):
         """A kernel over all chunks at once."""
         given = {"first_at": self.first, "count_at": self.count, "batch_at": self.batch}
-        self.launch(kernel, self.chunks, blocks, **given, **arguments)
+        self.launch(kernel, self.chunks, size, axes, split, **given, **arguments)
 
-    def scan(self, kernel, blocks, **arguments):
+    def scan(self, kernel, size, axes, split, **arguments):
         """A kernel from chunk to chunk of each sequence."""
-        self.launch(kernel, self.sequences, blocks, bounds_at=self.bounds, **arguments)
+        given = {"first_at": self.first, "count_at": self.count, "batch_at": self.batch}
+        given["bounds_at"] = self.bounds
+        self.launch(kernel, self.sequences, size, axes, split, **given, **arguments)
 
-    def token_scan(self, kernel, blocks, **arguments):
+    def token_scan(self, kernel, size, axes, split, **arguments):
         """A kernel from token to token of each sequence."""
         given = {"tokens_at": self.tokens, "batch_at": self.tokens[:-1] // self.length}
-        self.launch(kernel, self.sequences, blocks, **given, **arguments)
+        whole = [axis for axis in axes if axis not in split]
+        self.launch(kernel, self.sequences, size, axes, split, whole, **given, **arguments)
 
 
-def start(kernel, programs, arguments):
+def start(kernel, programs, warps, arguments):
     """Every launch of the file goes through here; nothing is tuned while it runs."""
     first = next(x for x in arguments.values() if isinstance(x, torch.Tensor))
     if first.device.type == "cpu" and isinstance(kernel, triton.JITFunction):
@@ -87,10 +97,12 @@ def start(kernel, programs, arguments):
             "Triton kernels run on a GPU; on a CPU they are interpreted, slowly, "
             "where TRITON_INTERPRET=1 is set before Python starts"
         )
-    kernel[(programs,)](**arguments, **OPTIONS)
+    kernel[(programs,)](**arguments, num_warps=warps * 32 // LANES, **OPTIONS)
 
 
-OPTIONS = {"num_warps": 8, "num_stages": 2, "enable_fp_fusion": True}
+OPTIONS = {"num_stages": 2, "enable_fp_fusion": True}
+LANES = 64 if torch.version.hip else 32
+"""Threads of a warp; TILES has warps of 32."""
 PRECISION = "ieee" if torch.version.hip else "tf32x3"
 """Of matrix products of float32: three products of tf32 are as good as one, and need no stack."""
 DTYPES = {
@@ -106,20 +118,6 @@ def product_dtype(streams):
     found = {x.dtype for x in streams if x.dtype in DTYPES}
     half = found & {torch.bfloat16, torch.float16}
     return half.pop() if len(half) == 1 else torch.float32
-
-
-def whole_block(length):
-    """The power of two that holds an axis."""
-    return max(triton.next_power_of_2(length), 16)
-
-
-BLOCK = 16
-"""Places of an axis that a tile holds: the most at which no kernel of 64 rows needs the stack."""
-
-
-def block(length):
-    """How many places of an axis a tile holds."""
-    return min(whole_block(length), BLOCK)
 
 
 def run_forward(program, chunk, streams, constants, states, size, outputs, cu_seqlens):

@@ -5,14 +5,22 @@ sums that do not wait for each other share one. What does not depend on the bloc
 the loop; what depends on it, further sums too, inside.
 """
 
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from mixerc.backends.module.identifiers import identifier
 from mixerc.backends.module.layout import laid_out
 from mixerc.backends.module.names import stem
 from mixerc.backends.triton.tiles import TilePrinter
-from mixerc.backends.triton.values import Value, aligned, block_of, shape_text, size_of, with_masks
+from mixerc.backends.triton.values import (
+    Dims,
+    Value,
+    aligned,
+    block_of,
+    shape_text,
+    size_of,
+    with_masks,
+)
 from mixerc.plan import nodes as n
 from mixerc.plan.build import is_tile
 from mixerc.plan.distribute import is_scalar
@@ -47,7 +55,7 @@ class Scope:
 
 class Body:
     """Writes lines; `given` are the nodes that other kernels made, and `whole` the axes of which
-    a tile holds every place."""
+    a tile holds every place. `tiles` are the dimensions of each variable."""
 
     def __init__(
         self,
@@ -61,6 +69,7 @@ class Body:
         self.given = given
         self.whole = whole
         self.lines: list[str] = []
+        self.tiles: dict[str, Dims] = {}
         self.depth = 0
         self._taken = dict.fromkeys(_RESERVED, 1)
 
@@ -117,6 +126,7 @@ class Body:
             name = self.fresh(_called(node))
             self.put(f"{name} = {text}")
             text = name
+            self.tiles[name] = value.dims
         scope.values[node] = made = replace(value, text=text)
         return made
 
@@ -197,10 +207,7 @@ class Body:
             self.open_axis(inner, axis, start)
         self._sums(tuple(arg for node in sums for t in self._terms(node) for arg in t.args), inner)
         for node, total in totals.items():
-            part = self._partial(node, inner)
-            text = aligned(part, total.dims)
-            more = f"tl.maximum({total.text}, {text})" if isinstance(node, n.Max) else ""
-            self.put(f"{total.text} = {more}" if more else f"{total.text} += {text}")
+            self._add(node, total, inner, isinstance(node, n.Max))
         self.depth -= len(over)
         scope.values |= totals
 
@@ -208,22 +215,31 @@ class Body:
         """The variable that a sum is added up in."""
         dims = self.printer.dims(node)
         name = self.fresh(_called(node))
+        self.tiles[name] = dims
         if isinstance(node, n.Max):
             self.put(f"{name} = tl.full({shape_text(dims)}, float('-inf'), ACC)")
         else:
             self.put(f"{name} = tl.zeros({shape_text(dims) if dims else '[]'}, ACC)")
         return Value(text=name, dims=dims)
 
-    def _partial(self, node: n.Node, scope: Scope) -> Value:
-        """What the present blocks add to a sum."""
+    def _add(self, node: n.Node, total: Value, scope: Scope, largest: bool) -> None:
+        """Adds to a total what the present blocks bring, one term after the other."""
+        for part in self._parts(node, scope):
+            name = self.fresh("part")
+            self.put(f"{name} = {with_masks(part.text, scope.index)}")
+            self.tiles[name] = part.dims
+            text = aligned(replace(part, text=name), total.dims)
+            more = f"= tl.maximum({total.text}, {text})" if largest else f"+= {text}"
+            self.put(f"{total.text} {more}")
+
+    def _parts(self, node: n.Node, scope: Scope) -> Iterator[Value]:
+        """The present blocks' part of a sum, or of each of the sums that a node adds up."""
         if isinstance(node, n.Contract | n.Sum | n.Max):
-            args = tuple(self.need(arg, scope) for arg in node.args)
-        else:
-            args = tuple(self._partial(arg, scope) for arg in node.args)
-        value = self.printer.value(node, args)
-        name = self.fresh("part")
-        self.put(f"{name} = {with_masks(value.text, scope.index)}")
-        return replace(value, text=name)
+            yield self.printer.value(node, tuple(self.need(arg, scope) for arg in node.args))
+            return
+        for index, arg in enumerate(node.args):
+            for part in self._parts(arg, scope):
+                yield self.printer.term(node, index, part)
 
 
 def _turned(node: n.Node) -> tuple[str, str] | None:

@@ -1,12 +1,14 @@
 """From a mixer and its plan to the text of one self-contained file of Triton kernels."""
 
 from collections.abc import Iterator
+from functools import partial
 
 from mixerc.algebra.linear import Linear
 from mixerc.artifact import GeneratedModule
 from mixerc.backends.module.core import Core
 from mixerc.backends.module.file import Target, module_file, render
 from mixerc.backends.triton.programs import LaunchView, programs
+from mixerc.backends.triton.tiling import tiling
 from mixerc.ir.mixer import Mixer
 from mixerc.plan import nodes as n
 from mixerc.plan.plan import Plan
@@ -26,7 +28,8 @@ def emit(mixer: Mixer, linear: Linear, plan: Plan, spec: str) -> GeneratedModule
             f"{mixer.name}: the Triton target has no kernels yet for `concat` in a core"
         )
     core = Core(mixer, linear, plan, every_axis=True)
-    kernels = "\n\n".join(_program(view) for view in programs(core))
+    views = programs(core)
+    kernels = "\n\n".join((_tiles(views, plan.chunk), *map(_program, views)))
     return module_file(core, kernels, spec, TRITON)
 
 
@@ -34,6 +37,16 @@ def _nodes(plan: Plan) -> Iterator[n.Node]:
     for _, program in plan.programs:
         for kernel in program.kernels:
             yield from kernel.body
+
+
+def _tiles(views: tuple[LaunchView, ...], chunk: int) -> str:
+    """The table of tiles: places of an axis and warps, by kernel."""
+    lines = [
+        f'    "{kernel.name}": {tiling(partial(kernel.held, chunk))},'
+        for view in views
+        for _, kernel in view.kernels
+    ]
+    return "\n".join(("TILES = {", *lines, "}"))
 
 
 def _program(view: LaunchView) -> str:

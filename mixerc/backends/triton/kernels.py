@@ -4,17 +4,34 @@ A kernel computes its value anew from what was given to the op and from the stat
 boundaries: what several need is computed several times, and nothing else crosses memory.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from mixerc.backends.module.identifiers import identifier
 from mixerc.backends.module.layout import laid_out
 from mixerc.backends.triton.body import Body, Scope
-from mixerc.backends.triton.memory import Doors
+from mixerc.backends.triton.cuts import ancestors
+from mixerc.backends.triton.memory import CHUNKS, SEQUENCES, TOKENS, Doors, Held, Rows
+from mixerc.backends.triton.pressure import most_held
 from mixerc.backends.triton.tiles import TilePrinter
-from mixerc.backends.triton.values import ROW, Value, aligned, block_of, dims_of, first_of, size_of
+from mixerc.backends.triton.values import (
+    ROW,
+    Dims,
+    Value,
+    aligned,
+    block_of,
+    dims_of,
+    first_of,
+    shape_text,
+    size_of,
+)
 from mixerc.plan import nodes as n
 from mixerc.plan.build import is_tile
+
+_CHUNK = (
+    "first, count, batch = chunk_of(n, first_at, count_at, batch_at)",
+    "at, valid = rows_of(i, count)",
+)
 
 Block = tuple[str, str, str]
 """A block of an axis: the variable with its first place, the axis's length, the block's."""
@@ -40,8 +57,15 @@ class KernelView:
     split: tuple[str, ...]
     before: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
-    step: str = ""
+    step: tuple[str, ...] = ()
     bounds: str = ""
+    tiles: Mapping[str, Dims] = field(default_factory=dict)
+
+    def held(self, chunk: int, block: int) -> int:
+        """The most places of tiles that live at once, with `block` places of each axis."""
+        loop = (f"    {line}" for line in self.lines)
+        lines = ("for step:", *loop) if self.step else self.lines
+        return most_held((*self.before, *lines, *self.after), self.tiles, chunk, block)
 
 
 def map_kernel(name: str, target: n.Node, doors: Doors, *, rows: bool) -> KernelView:
@@ -53,8 +77,8 @@ def map_kernel(name: str, target: n.Node, doors: Doors, *, rows: bool) -> Kernel
         body.open_axis(scope, axis, first_of(axis))
     places, body.lines = tuple(body.lines), []
     (value,) = body.compute((target,), scope)
-    base = "rows * HEADS + h" if rows else "n * HEADS + h"
-    _store(body, doors, scope, "out_at", base, value, dims_of(target.axes))
+    where = TOKENS if rows else CHUNKS
+    _store(body, doors, scope, "out_at", where, value, dims_of(target.axes))
     return _view(
         name=name,
         summary=f"{_described(target)}, all chunks at once.",
@@ -62,7 +86,8 @@ def map_kernel(name: str, target: n.Node, doors: Doors, *, rows: bool) -> Kernel
         outs=("out_at",),
         split=axes,
         given=("first_at", "count_at", "batch_at"),
-        places=places,
+        tiles=body.tiles,
+        places=("i = tl.arange(0, CHUNK)", *_CHUNK, *places),
         lines=tuple(body.lines),
     )
 
@@ -75,29 +100,30 @@ def scan_kernel(
     scope = Scope()
     for axis in carry.axes:
         body.open_axis(scope, axis, first_of(axis))
-    places, body.lines = tuple(body.lines), []
-    state = _state(body, doors, scope, carry, "s * HEADS + h")
+    places, body.lines = ("i = tl.arange(0, CHUNK)", *body.lines), []
+    state = _state(body, doors, scope, carry)
     before, body.lines = tuple(body.lines), []
     outs = ["state_at", "last_at"]
     if kept:
         outs.append("kept_at")
-        _store(body, doors, scope, "kept_at", "n * HEADS + h", state, state.dims)
+        _store(body, doors, scope, "kept_at", CHUNKS, state, state.dims)
     (value,) = body.compute((after,), scope)
     body.put(f"{state.text} = {_whole(value, state)}")
     lines, body.lines = tuple(body.lines), []
-    _store(body, doors, scope, "last_at", "s * HEADS + h", state, state.dims)
+    _store(body, doors, scope, "last_at", SEQUENCES, state, state.dims)
     return _view(
         name=name,
         summary=f"{carry.state} from chunk to chunk{', last to first' if reverse else ''}.",
         doors=doors,
         outs=tuple(outs),
         split=carry.axes,
-        given=("bounds_at",),
+        given=("bounds_at", "first_at", "count_at", "batch_at"),
+        tiles=body.tiles,
         places=places,
         before=before,
         lines=lines,
         after=tuple(body.lines),
-        step="n = stop - 1 - step" if reverse else "n = start + step",
+        step=("n = stop - 1 - step" if reverse else "n = start + step", *_CHUNK),
         bounds="bounds_at",
     )
 
@@ -116,15 +142,15 @@ def token_kernel(
     for axis in every:
         body.open_axis(scope, axis, first_of(axis) if axis in split else "0")
     places, body.lines = tuple(body.lines), []
-    states = {carry: _state(body, doors, scope, carry, "s * HEADS + h") for carry, _ in carries}
+    states = {carry: _state(body, doors, scope, carry) for carry, _ in carries}
     before, body.lines = ("batch = tl.load(batch_at + s)", *body.lines), []
     values = body.compute((output, *(after for _, after in carries)), scope)
     dims = dims_of(output.axes, tokens=True)
-    _store(body, doors, scope, "out_at", "rows * HEADS + h", values[0], dims)
+    _store(body, doors, scope, "out_at", TOKENS, values[0], dims)
     _advance(body, states.values(), values[1:])
     lines, body.lines = tuple(body.lines), []
     for carry, state in states.items():
-        _store(body, doors, scope, f"last_{_name(carry)}_at", "s * HEADS + h", state, state.dims)
+        _store(body, doors, scope, f"last_{_name(carry)}_at", SEQUENCES, state, state.dims)
     firsts = [f"state_{_name(carry)}_at" for carry in states]
     lasts = [f"last_{_name(carry)}_at" for carry in states]
     return _view(
@@ -134,11 +160,12 @@ def token_kernel(
         outs=("out_at", *firsts, *lasts),
         split=split,
         given=("tokens_at", "batch_at"),
+        tiles=body.tiles,
         places=places,
         before=before,
         lines=lines,
         after=tuple(body.lines),
-        step="rows = start + step",
+        step=("row = start + step",),
         bounds="tokens_at",
     )
 
@@ -148,17 +175,19 @@ def _advance(body: Body, states: Iterable[Value], values: Iterable[Value]) -> No
     pairs = tuple(zip(states, values, strict=True))
     for state, value in pairs:
         body.put(f"next_{state.text} = {_whole(value, state)}")
+        body.tiles[f"next_{state.text}"] = state.dims
     for state, _ in pairs:
         body.put(f"{state.text} = next_{state.text}")
 
 
-def _state(body: Body, doors: Doors, scope: Scope, carry: n.Carry, base: str) -> Value:
+def _state(body: Body, doors: Doors, scope: Scope, carry: n.Carry) -> Value:
     """The state before the first step, in a variable of its own."""
     name = f"{_name(carry)}_state"
     pointer = f"state_{_name(carry)}_at" if doors.tokens else "state_at"
-    offset, masks = doors.place(base, carry.axes, scope)
-    mask = f", mask={' & '.join(masks)}, other=0.0" if masks else ""
-    body.put(f"{name} = tl.load({pointer} + {offset}{mask}).to(ACC)")
+    place = doors.place(SEQUENCES, carry.axes, scope)
+    mask = f", mask={' & '.join(place.masks)}, other=0.0" if place.masks else ""
+    body.put(f"{name} = tl.load({pointer} + {place.text}{mask}).to(ACC)")
+    body.tiles[name] = carry.axes
     scope.values[carry] = value = Value(text=name, dims=carry.axes, zero=frozenset(carry.axes))
     return value
 
@@ -175,18 +204,24 @@ def _whole(value: Value, state: Value) -> str:
 
 
 def _store(
-    body: Body, doors: Doors, scope: Scope, pointer: str, base: str, value: Value, dims: n.Axes
+    body: Body,
+    doors: Doors,
+    scope: Scope,
+    pointer: str,
+    where: Rows | Held,
+    value: Value,
+    dims: n.Axes,
 ) -> None:
     """Writes a tile to its place, and repeats it along the dimensions that it lacks."""
-    offset, masks = doors.place(base, dims, scope)
-    if ROW in dims:
+    place = doors.place(where, dims, scope)
+    masks = list(place.masks)
+    if ROW in dims and isinstance(where, Rows):
         masks.append(aligned(Value(text="valid", dims=(ROW,)), dims))
     text = f"{aligned(value, dims)}.to({pointer}.dtype.element_ty)"
     mask = f", mask={' & '.join(masks)}" if masks else ""
     if set(dims) - set(value.dims):
-        shape = ", ".join("CHUNK" if d == ROW else block_of(d) for d in dims)
-        text = f"tl.broadcast_to({text}, ({shape},))"
-    body.put(f"tl.store({pointer} + {offset}, {text}{mask})")
+        text = f"tl.broadcast_to({text}, {shape_text(dims)})"
+    body.put(f"tl.store({pointer} + {place.text}, {text}{mask})")
 
 
 def _view(
@@ -197,18 +232,19 @@ def _view(
     outs: tuple[str, ...],
     split: tuple[str, ...],
     given: tuple[str, ...],
+    tiles: Mapping[str, Dims],
     places: tuple[str, ...],
     lines: tuple[str, ...],
     before: tuple[str, ...] = (),
     after: tuple[str, ...] = (),
-    step: str = "",
+    step: tuple[str, ...] = (),
     bounds: str = "",
 ) -> KernelView:
     sizes = tuple(dict.fromkeys((*doors.sizes, *map(size_of, split))))
-    constants = [f"{x}: tl.constexpr" for x in ("HEADS", "CHUNK", *sizes, *map(block_of, sizes))]
-    constants += [f"{x}: tl.constexpr" for x in (*doors.heads, *doors.numbers.values())]
+    constants = [f"{x}: tl.constexpr" for x in ("CHUNK", *sizes, *map(block_of, sizes))]
+    constants += [f"{x}: tl.constexpr" for x in doors.numbers.values()]
     constants += [f"{x}: tl.constexpr" for x in ("ACC", "DOT", "WIDE", "PREC")]
-    parameters = (*given, *outs, *doors.pointers, *constants)
+    parameters = (*given, *outs, *doors.pointers, "HEADS", *doors.heads, *constants)
     return KernelView(
         name=name,
         summary=summary,
@@ -224,27 +260,13 @@ def _view(
         after=after,
         step=step,
         bounds=bounds,
+        tiles=tiles,
     )
 
 
 def _described(node: n.Node) -> str:
     axes = ", ".join(axis.removeprefix("#") for axis in node.axes)
     return f"A value [{axes}]"
-
-
-def ancestors(nodes: Iterable[n.Node]) -> tuple[n.Node, ...]:
-    """The nodes and what they are made of, arguments first."""
-    found: dict[n.Node, None] = {}
-
-    def visit(node: n.Node) -> None:
-        if node not in found:
-            for arg in node.args:
-                visit(arg)
-            found[node] = None
-
-    for node in nodes:
-        visit(node)
-    return tuple(found)
 
 
 def _spec_axes(nodes: Iterable[n.Node]) -> tuple[str, ...]:

@@ -1,7 +1,9 @@
 """Where values stand in memory: the offsets of a tile, its mask, and what a kernel is given.
 
 Streams are [tokens, heads, axes…] with all sequences in one row, constants [batch, heads, axes…],
-and what one kernel hands to another [chunks, heads, axes…]; all of them are contiguous.
+and what one kernel hands to another [chunks, heads, axes…]; all of them are contiguous. Where a
+program's part of a tensor begins is one 64-bit number; places within the part are 32 bits, which
+`Run` proves to be enough.
 """
 
 from dataclasses import dataclass, field
@@ -9,7 +11,7 @@ from dataclasses import dataclass, field
 from mixerc.backends.module.identifiers import identifier
 from mixerc.backends.module.printer import NumberText, apply_text, number_text, within
 from mixerc.backends.triton.body import Scope
-from mixerc.backends.triton.values import ROW, Dims, Value, aligned, dims_of, size_of
+from mixerc.backends.triton.values import COLUMN, ROW, Dims, Value, aligned, dims_of, size_of
 from mixerc.plan import nodes as n
 from mixerc.plan.distribute import is_scalar
 
@@ -38,8 +40,8 @@ class Doors:
         dims = dims_of(node.axes, tokens=self.tokens)
         if node in self.buffers:
             self.pointers[self.buffers[node]] = self.buffers[node]
-            base = "n * HEADS + h"
-            return self._loaded(self.buffers[node], base, dims, scope, masked=False)
+            place = self.place(CHUNKS, dims, scope)
+            return self._loaded(self.buffers[node], place, dims, masked=False)
         match node:
             case n.Load(name=name):
                 return self._load(name, node.axes, dims, scope)
@@ -55,28 +57,77 @@ class Doors:
         heads = f"{identifier(name)}_heads"
         self.pointers[pointer] = name
         self.heads[heads] = name
-        row = "rows" if n.ROW in axes else "batch"
-        base = f"{row} * {heads} + h % {heads}"
-        return self._loaded(pointer, base, dims, scope, masked=name in self.masked)
+        place = self.place(Rows(heads) if n.ROW in axes else Held("batch", heads), dims, scope)
+        return self._loaded(pointer, place, dims, masked=name in self.masked)
 
-    def _loaded(self, pointer: str, base: str, dims: Dims, scope: Scope, *, masked: bool) -> Value:
-        offset, masks = self.place(base, dims, scope)
+    def _loaded(self, pointer: str, place: "Place", dims: Dims, *, masked: bool) -> Value:
+        masks = list(place.masks)
         if masked and not self.tokens:
             masks.append(aligned(Value(text="valid", dims=(ROW,)), dims))
         mask = f", mask={' & '.join(masks)}, other=0.0" if masks else ""
-        spec = frozenset(d for d in dims if d != ROW)
-        return Value(text=f"tl.load({pointer} + {offset}{mask}).to(ACC)", dims=dims, zero=spec)
+        spec = frozenset(d for d in dims if d not in (ROW, COLUMN))
+        text = f"tl.load({pointer} + {place.text}{mask}).to(ACC)"
+        return Value(text=text, dims=dims, zero=spec)
 
-    def place(self, base: str, dims: Dims, scope: Scope) -> tuple[str, list[str]]:
+    def place(self, where: "Rows | Held", dims: Dims, scope: Scope) -> "Place":
         """The offset of a tile, and the masks of its axes."""
-        first = (ROW,) if ROW in dims else ()
-        text, masks = aligned(Value(text=base, dims=first), dims) if first else base, []
-        for axis in (d for d in dims if d != ROW):
-            self.sizes[size_of(axis)] = None
-            index = aligned(Value(text=scope.index(axis), dims=(axis,)), dims)
-            text = f"{within(text)} * {size_of(axis)} + {index}"
-            masks.append(aligned(Value(text=f"{scope.index(axis)}_in", dims=(axis,)), dims))
-        return text, masks
+        token = isinstance(where, Rows) and not self.tokens
+        axes = tuple(d for d in dims if not (token and d == ROW))
+        sizes = ["CHUNK" if d in (ROW, COLUMN) else size_of(d) for d in axes]
+        self.sizes |= dict.fromkeys(size_of(d) for d in axes if d not in (ROW, COLUMN))
+        terms = [" * ".join((within(where.base(self.tokens)), *sizes))]
+        masks = []
+        if token:
+            row = aligned(Value(text=f"(at * {where.heads})", dims=(ROW,)), dims)
+            terms.append(" * ".join((row, *sizes)))
+        for index, axis in enumerate(axes):
+            name = "i" if axis in (ROW, COLUMN) else scope.index(axis)
+            at = aligned(Value(text=name, dims=(axis,)), dims)
+            terms.append(" * ".join((at, *sizes[index + 1 :])))
+            if axis not in (ROW, COLUMN):
+                masks.append(aligned(Value(text=f"{name}_in", dims=(axis,)), dims))
+        return Place(text=" + ".join(terms), masks=tuple(masks))
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A tensor with a row a token: the part of a program is the rows of its chunk."""
+
+    heads: str
+
+    def base(self, tokens: bool) -> str:
+        """Where the part begins, counted in values of a head."""
+        first = "row" if tokens else "first"
+        return f"{first} * {self.heads} + {_head(self.heads)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A tensor with one value (or tile) for each of something: chunks, sequences, batch rows."""
+
+    which: str
+    heads: str
+
+    def base(self, tokens: bool) -> str:
+        """Where the value begins, counted in values."""
+        return f"{self.which} * {self.heads} + {_head(self.heads)}"
+
+
+def _head(heads: str) -> str:
+    return "h" if heads == "HEADS" else f"h % {heads}"
+
+
+CHUNKS = Held("n", "HEADS")
+SEQUENCES = Held("s", "HEADS")
+TOKENS = Rows("HEADS")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a tile stands behind a pointer, and which of its places exist."""
+
+    text: str
+    masks: tuple[str, ...]
 
 
 def scalar_text(node: n.Node) -> str:

@@ -1,21 +1,17 @@
 """Programs of a plan as kernels and the functions that launch them in order."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from mixerc.backends.module.core import Core, Inputs
 from mixerc.backends.module.layout import laid_out, tuple_text
-from mixerc.backends.triton.kernels import (
-    KernelView,
-    ancestors,
-    map_kernel,
-    scan_kernel,
-    token_kernel,
-)
+from mixerc.backends.triton.cuts import ancestors, cuts
+from mixerc.backends.triton.kernels import KernelView, map_kernel, scan_kernel, token_kernel
 from mixerc.backends.triton.memory import Doors
 from mixerc.backends.triton.values import size_of
 from mixerc.plan import nodes as n
 from mixerc.plan.build import is_tile
-from mixerc.plan.distribute import Program, is_scalar
+from mixerc.plan.distribute import Program
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +53,7 @@ class _Launches:
         self.lines.append("kept, lasts = states_piece(run, streams, constants, states, size)")
         self._kept(self.program.carries)
         (_, output), *_ = self.program.outputs
+        self._cut([output])
         self._map(output, "outputs[0]", rows=True)
         return self._view("The parallel mode.", "size, outputs", "lasts")
 
@@ -72,6 +69,7 @@ class _Launches:
         """The cotangents of states, last chunk to first, then those of the inputs."""
         self._kept(forward.carries)
         self._scans(reverse=True)
+        self._cut([node for _, node in self.program.outputs])
         made = []
         for index, (_, node) in enumerate(self.program.outputs):
             rows = n.ROW in node.axes
@@ -110,9 +108,8 @@ class _Launches:
     def _scans(self, *, reverse: bool) -> None:
         """What each chunk does to the states, and the states from chunk to chunk."""
         carries = tuple(carry for carry, _ in self.program.carries)
+        self._cut([after for _, after in self.program.carries])
         for index, (carry, after) in enumerate(self.program.carries):
-            for node in _brought(after, carries):
-                self._buffer(node)
             self.lines.append(f"kept_{index} = run.chunked({', '.join(self._lengths(carry.axes))})")
             self.lines.append(f"last_{index} = torch.empty_like(states[{index}])")
             view = scan_kernel(
@@ -123,15 +120,16 @@ class _Launches:
         for index, carry in enumerate(carries):
             self.buffers[carry] = f"kept_{index}"
 
-    def _buffer(self, node: n.Node) -> None:
-        """Memory for what each chunk brings to a scan, and the kernel that fills it."""
-        if node in self.buffers:
-            return
-        name = f"brought_{len(self.buffers)}"
-        axes = tuple(a for a in node.axes if not is_tile(a))
-        self.lines.append(f"{name} = run.chunked({', '.join(self._lengths(axes))})")
-        self._map(node, name, rows=False)
-        self.buffers[node] = name
+    def _cut(self, roots: list[n.Node]) -> None:
+        """Memory for what the kernels of the roots share, and the kernels that fill it."""
+        for node in cuts(roots, self.buffers):
+            name = f"shared_{len(self.kernels)}"
+            lengths = (
+                "run.chunk" if is_tile(axis) else self._length(size_of(axis)) for axis in node.axes
+            )
+            self.lines.append(f"{name} = run.chunked({', '.join(lengths)})")
+            self._map(node, name, rows=False)
+            self.buffers[node] = name
 
     def _map(self, node: n.Node, out: str, *, rows: bool) -> None:
         view = map_kernel(self._next(), node, self._doors(), rows=rows)
@@ -162,15 +160,8 @@ class _Launches:
             arguments.append(f"{pointer}={self._tensor(pointer, name)}")
         arguments += [f"{heads}={self._tensor('', x)}.shape[1]" for heads, x in doors.heads.items()]
         arguments += [f"{name}={text}" for text, name in doors.numbers.items()]
-        blocks = []
-        for size in view.sizes:
-            cut = size in map(size_of, view.split) or not doors.tokens
-            held = f"{'block' if cut else 'whole_block'}({self._length(size)})"
-            arguments += [f"{size}={self._length(size)}", f"{size}_BLOCK={held}"]
-        for axis in view.split:
-            length = self._length(size_of(axis))
-            blocks.append(f"({length}, block({length}))")
-        text = f"run.{how}({view.name}, [{', '.join(blocks)}], {', '.join(arguments)})"
+        axes, split = tuple_text(_quoted(view.sizes)), tuple_text(_quoted(map(size_of, view.split)))
+        text = f"run.{how}({view.name}, size, {axes}, {split}, {', '.join(arguments)})"
         self.lines += laid_out(text, 4)
 
     def _tensor(self, pointer: str, name: str) -> str:
@@ -206,13 +197,5 @@ class _Launches:
         )
 
 
-def _brought(after: n.Node, carries: tuple[n.Carry, ...]) -> tuple[n.Node, ...]:
-    """What a state's next value takes from the chunk: nodes that depend on no state."""
-    moving: set[n.Node] = set(carries)
-    for node in ancestors((after,)):
-        if any(arg in moving for arg in node.args):
-            moving.add(node)
-    if after not in moving:
-        return () if is_scalar(after) else (after,)
-    args = (arg for node in ancestors((after,)) if node in moving for arg in node.args)
-    return tuple(dict.fromkeys(x for x in args if x not in moving and not is_scalar(x)))
+def _quoted(names: Iterable[str]) -> list[str]:
+    return [f'"{name}"' for name in names]

@@ -198,10 +198,15 @@ class TilePrinter:
 
     def _blocks(self, node: n.Blocks, args: tuple[Value, ...]) -> Value:
         """Levels do not overlap: the triangle is their sum."""
-        terms = [aligned(arg, (ROW, COLUMN)) for arg in args[int(node.diagonal) :]]
-        if node.diagonal:
-            terms.insert(0, f"tl.where({_EYE}, {aligned(args[0], (ROW, COLUMN))}, 0.0)")
-        return Value(text=" + ".join(terms), dims=(ROW, COLUMN))
+        terms = (self.term(node, index, arg) for index, arg in enumerate(args))
+        text = " + ".join(aligned(term, (ROW, COLUMN)) for term in terms)
+        return Value(text=text, dims=(ROW, COLUMN))
+
+    def term(self, node: n.Node, index: int, value: Value) -> Value:
+        """One of the values that a node adds up, where it stands in the sum."""
+        if self.tokens or index or not (isinstance(node, n.Blocks) and node.diagonal):
+            return value
+        return self._chosen(value, _EYE, "0.0", (ROW, COLUMN))
 
 
 _CONDITIONS = {"where": (0,), "not": (0,), "and": (0, 1), "or": (0, 1)}
