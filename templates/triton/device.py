@@ -16,7 +16,7 @@ def chunk_of(n, first_at, count_at, batch_at):
 
 @triton.jit
 def rows_of(i, count):
-    """Which row stands for each row of a tile (past the end, the last one), and whether it is one."""
+    """The token that each row stands for (past the end, the last one), and whether it is one."""
     return tl.maximum(tl.minimum(i, count - 1), 0), i < count
 
 
@@ -30,6 +30,15 @@ def on_side(i, w: tl.constexpr, side: tl.constexpr):
 def siblings(i, j, w: tl.constexpr):
     """Whether row i stands right of row j in the same pair."""
     return (i // (2 * w) == j // (2 * w)) & ((i // w) % 2 == 1) & ((j // w) % 2 == 0)
+
+
+@triton.jit
+def swapped(x, w: tl.constexpr):
+    """The rows of each block where those of its sibling were."""
+    split = tl.reshape(x, (x.shape[0] // (2 * w), 1, 2, w * (x.numel // x.shape[0])))
+    side = tl.arange(0, 2)
+    other = side[None, :, None, None] != side[None, None, :, None]
+    return tl.reshape(tl.sum(tl.where(other, split, 0.0), axis=2), x.shape)
 
 
 @triton.jit

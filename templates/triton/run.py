@@ -3,6 +3,8 @@
 Streams are [B, T, H, axes…], constants [B, H, axes…] and states [sequences, H, axes…].
 """
 
+import functools
+
 import torch
 import triton
 import triton.language as tl
@@ -45,20 +47,22 @@ class Run:
         """A stream as [tokens, heads, axes…]."""
         return x.reshape(x.shape[0] * x.shape[1], *x.shape[2:]).contiguous()
 
-    def chunked(self, *lengths):
-        """Memory for a value of each chunk."""
-        return torch.empty(self.chunks, self.heads, *lengths, dtype=self.acc, device=self.device)
+    def chunked(self, *lengths, dtype=None):
+        """Memory for a value of each chunk and head."""
+        shape = (self.chunks, self.heads, *lengths)
+        return torch.empty(shape, dtype=dtype or self.acc, device=self.device)
 
     def rows(self, like, *lengths):
-        """Memory for a value of each token."""
-        return torch.empty(like.shape[0], self.heads, *lengths, dtype=self.acc, device=self.device)
+        """Memory for a stream's cotangent: a value of each head, to be summed if it has fewer."""
+        dtype = like.dtype if like.shape[1] == self.heads else self.acc
+        return torch.empty(like.shape[0], self.heads, *lengths, dtype=dtype, device=self.device)
 
     def launch(self, kernel, programs, size, axes, split, whole=(), **arguments):
         """Runs a kernel for each head and each block of the `split` axes, some number of times.
 
         A tile holds every place of the axes in `whole`.
         """
-        block, warps = TILES[kernel.__name__]
+        block, warps = TILES[kernel.__name__][HARDWARE.index(hardware(self.device))]
         for axis in axes:
             places = max(triton.next_power_of_2(size[axis]), 16)
             arguments[axis] = size[axis]
@@ -87,6 +91,15 @@ class Run:
         given = {"tokens_at": self.tokens, "batch_at": self.tokens[:-1] // self.length}
         whole = [axis for axis in axes if axis not in split]
         self.launch(kernel, self.sequences, size, axes, split, whole, **given, **arguments)
+
+
+@functools.cache
+def hardware(device):
+    """Which column of TILES is for a device: the newest that is not newer."""
+    if torch.version.hip:
+        return "gfx942"
+    major = torch.cuda.get_device_capability(device)[0] if device.type == "cuda" else 9
+    return {9: "sm_90", 10: "sm_100"}.get(major, "sm_80")
 
 
 def start(kernel, programs, warps, arguments):

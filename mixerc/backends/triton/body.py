@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from mixerc.backends.module.identifiers import identifier
 from mixerc.backends.module.layout import laid_out
 from mixerc.backends.module.names import stem
-from mixerc.backends.triton.tiles import TilePrinter
+from mixerc.backends.triton.tiles import Siblings, TilePrinter
 from mixerc.backends.triton.values import (
     Dims,
     Value,
@@ -70,6 +70,7 @@ class Body:
         self.whole = whole
         self.lines: list[str] = []
         self.tiles: dict[str, Dims] = {}
+        self.exchanged: dict[tuple[n.Node, int], n.Node] = {}
         self.depth = 0
         self._taken = dict.fromkeys(_RESERVED, 1)
 
@@ -94,7 +95,7 @@ class Body:
     def compute(self, targets: Iterable[n.Node], scope: Scope) -> tuple[Value, ...]:
         """The values of some nodes at this place."""
         wanted = tuple(targets)
-        self._sums(wanted, scope)
+        self.open_sums(wanted, scope)
         return tuple(self.need(node, scope) for node in wanted)
 
     def need(self, node: n.Node, scope: Scope) -> Value:
@@ -106,8 +107,41 @@ class Body:
             return self._keep(node, self.leaf(scope, node), scope)
         if _turned(node) is not None:
             return self._keep(node, self._elsewhere(node, scope), scope)
-        args = tuple(self.need(arg, scope) for arg in node.args)
+        if isinstance(node, n.Blocks) and not self.printer.tokens:
+            return self._triangle(node, scope)
+        args = tuple(self.need(arg, scope) for arg in self._read(node))
         return self._keep(node, self.printer.value(node, args), scope)
+
+    def _read(self, node: n.Node) -> tuple[n.Node, ...]:
+        """What a node's text is made from: its arguments, but for totals of pairs of blocks.
+
+        Of these there is one exchange between siblings a level, which serves both sides: the
+        rows that grow read their sibling's total, and a pair's total is own times sibling's.
+        """
+        match node:
+            case n.Pick(args=(total,), width=width):
+                return total, self._siblings(total, width)
+            case n.Grow(args=(rows, n.Pick(args=(total,), width=w))) if w == node.width:
+                return rows, self._siblings(total, w)
+            case n.Map(primitive="mul" | "add", args=(n.Pick() as one, n.Pick() as two)):
+                if (one.args, one.width) == (two.args, two.width) and one.side != two.side:
+                    return one.args[0], self._siblings(one.args[0], one.width)
+        return node.args
+
+    def _triangle(self, node: n.Blocks, scope: Scope) -> Value:
+        """A triangle put together level by level, so that no two of them are held at once."""
+        name = self.fresh(_called(node))
+        dims = self.tiles[name] = self.printer.dims(node)
+        for index, arg in enumerate(node.args):
+            term = self.printer.term(node, index, self.need(arg, scope))
+            text = with_masks(aligned(term, dims), scope.index)
+            self.put(f"{name} {'+=' if index else '='} {text}")
+        scope.values[node] = value = Value(text=name, dims=dims)
+        return value
+
+    def _siblings(self, total: n.Node, width: int) -> n.Node:
+        made = Siblings(axes=total.axes, args=(total,), width=width)
+        return self.exchanged.setdefault((total, width), made)
 
     def _elsewhere(self, node: n.Node, scope: Scope) -> Value:
         """A value whose axis goes by another name inside: there it has this axis's block."""
@@ -120,9 +154,9 @@ class Body:
         return node in self.given or not node.args or is_scalar(node)
 
     def _keep(self, node: n.Node, value: Value, scope: Scope) -> Value:
-        """The value in a variable, unless it only is another name of one."""
+        """The value in a variable, unless it is another name of one, or a choice of its parts."""
         text = with_masks(value.text, scope.index)
-        if not text.isidentifier():
+        if not text.isidentifier() and not isinstance(node, n.Block):
             name = self.fresh(_called(node))
             self.put(f"{name} = {text}")
             text = name
@@ -130,7 +164,7 @@ class Body:
         scope.values[node] = made = replace(value, text=text)
         return made
 
-    def _sums(self, targets: tuple[n.Node, ...], scope: Scope) -> None:
+    def open_sums(self, targets: tuple[n.Node, ...], scope: Scope) -> None:
         """Writes the loops that the targets wait for, in the order in which they wait."""
         levels: dict[n.Node, int] = {}
         groups: dict[tuple[int, n.Axes], list[n.Node]] = {}
@@ -205,7 +239,9 @@ class Body:
             self.put(f"for {start} in range(0, {size_of(axis)}, {block_of(axis)}):")
             self.depth += 1
             self.open_axis(inner, axis, start)
-        self._sums(tuple(arg for node in sums for t in self._terms(node) for arg in t.args), inner)
+        self.open_sums(
+            tuple(arg for node in sums for t in self._terms(node) for arg in t.args), inner
+        )
         for node, total in totals.items():
             self._add(node, total, inner, isinstance(node, n.Max))
         self.depth -= len(over)
@@ -265,5 +301,5 @@ _RESERVED = (
     *("pid", "h", "n", "s", "i", "first", "count", "batch", "valid", "rows", "start", "stop"),
     *("step", "length", "tl", "triton", "matmul", "expm1", "sigmoid", "softplus", "logsigmoid"),
     *("tanh", "silu", "relu", "elu", "sign", "negated", "gelu", "gelu_tanh", "power", "on_side"),
-    *("siblings", "pair_sum"),
+    *("siblings", "pair_sum", "swapped"),
 )

@@ -30,6 +30,22 @@ def cuts(roots: Iterable[n.Node], given: Collection[n.Node]) -> tuple[n.Node, ..
     return tuple(x for x in order if x in found and x not in roots and _whole(x))
 
 
+def only_multiplied(node: n.Node, roots: Iterable[n.Node], given: Collection[n.Node]) -> bool:
+    """Whether a value is only an operand of contractions: kept in the dtype of their operands."""
+    readers: dict[n.Node, list[n.Node]] = {}
+    for reader in ancestors(roots, given):
+        for arg in reader.args:
+            readers.setdefault(arg, []).append(reader)
+
+    def multiplied(node: n.Node) -> bool:
+        return all(
+            isinstance(reader, n.Contract) or (isinstance(reader, _MOVES) and multiplied(reader))
+            for reader in readers.get(node, ())
+        )
+
+    return multiplied(node)
+
+
 def ancestors(nodes: Iterable[n.Node], given: Collection[n.Node] = ()) -> tuple[n.Node, ...]:
     """The nodes and what they are made of, arguments first; what is given is made of nothing."""
     found: dict[n.Node, None] = {}

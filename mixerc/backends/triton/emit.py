@@ -8,7 +8,7 @@ from mixerc.artifact import GeneratedModule
 from mixerc.backends.module.core import Core
 from mixerc.backends.module.file import Target, module_file, render
 from mixerc.backends.triton.programs import LaunchView, programs
-from mixerc.backends.triton.tiling import tiling
+from mixerc.backends.triton.tiling import FEWER, WORDS, tiling
 from mixerc.ir.mixer import Mixer
 from mixerc.plan import nodes as n
 from mixerc.plan.plan import Plan
@@ -40,13 +40,16 @@ def _nodes(plan: Plan) -> Iterator[n.Node]:
 
 
 def _tiles(views: tuple[LaunchView, ...], chunk: int) -> str:
-    """The table of tiles: places of an axis and warps, by kernel."""
-    lines = [
-        f'    "{kernel.name}": {tiling(partial(kernel.held, chunk))},'
-        for view in views
-        for _, kernel in view.kernels
-    ]
-    return "\n".join(("TILES = {", *lines, "}"))
+    """The table of tiles: places of an axis and warps, by kernel and hardware."""
+    lines = []
+    for view in views:
+        for _, kernel in view.kernels:
+            fewer = FEWER if kernel.doors.tokens else 1
+            found = (
+                tiling(partial(kernel.held, chunk), words // fewer) for words in WORDS.values()
+            )
+            lines.append(f'    "{kernel.name}": ({", ".join(map(str, found))}),')
+    return "\n".join((f"HARDWARE = {tuple(WORDS)}", "TILES = {", *lines, "}"))
 
 
 def _program(view: LaunchView) -> str:

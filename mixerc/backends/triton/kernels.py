@@ -12,6 +12,7 @@ from mixerc.backends.module.layout import laid_out
 from mixerc.backends.triton.body import Body, Scope
 from mixerc.backends.triton.cuts import ancestors
 from mixerc.backends.triton.memory import CHUNKS, SEQUENCES, TOKENS, Doors, Held, Rows
+from mixerc.backends.triton.ordering import ordered
 from mixerc.backends.triton.pressure import most_held
 from mixerc.backends.triton.tiles import TilePrinter
 from mixerc.backends.triton.values import (
@@ -68,34 +69,39 @@ class KernelView:
         return most_held((*self.before, *lines, *self.after), self.tiles, chunk, block)
 
 
-def map_kernel(name: str, target: n.Node, doors: Doors, *, rows: bool) -> KernelView:
-    """The kernel that stores one value: of each token if `rows`, else of each chunk."""
+def map_kernel(
+    name: str, targets: tuple[n.Node, ...], doors: Doors, chunk: int, *, rows: bool
+) -> KernelView:
+    """The kernel that stores values with the same axes: of each token if `rows`, else of each
+    chunk."""
     body = Body(TilePrinter(), doors.leaf, doors.buffers)
     scope = Scope()
-    axes = tuple(a for a in target.axes if not is_tile(a))
+    axes = tuple(a for a in targets[0].axes if not is_tile(a))
     for axis in axes:
         body.open_axis(scope, axis, first_of(axis))
     places, body.lines = tuple(body.lines), []
-    (value,) = body.compute((target,), scope)
-    where = TOKENS if rows else CHUNKS
-    _store(body, doors, scope, "out_at", where, value, dims_of(target.axes))
+    body.open_sums(targets, scope)
+    outs = tuple(f"out_{index}_at" for index in range(len(targets)))
+    for out, target in zip(outs, targets, strict=True):
+        value = body.need(target, scope)
+        _store(body, doors, scope, out, TOKENS if rows else CHUNKS, value, dims_of(target.axes))
     return _view(
         name=name,
-        summary=f"{_described(target)}, all chunks at once.",
+        summary=f"{_described(targets)}, all chunks at once.",
         doors=doors,
-        outs=("out_at",),
+        outs=outs,
         split=axes,
         given=("first_at", "count_at", "batch_at"),
         tiles=body.tiles,
         places=("i = tl.arange(0, CHUNK)", *_CHUNK, *places),
-        lines=tuple(body.lines),
+        lines=ordered(body.lines, body.tiles, chunk),
     )
 
 
 def scan_kernel(
-    name: str, carry: n.Carry, after: n.Node, doors: Doors, *, reverse: bool, kept: bool
+    name: str, carry: n.Carry, after: n.Node, doors: Doors, chunk: int, *, reverse: bool
 ) -> KernelView:
-    """One state from chunk to chunk; what it is before each chunk is stored if `kept`."""
+    """One state from chunk to chunk; what it is before each chunk is stored."""
     body = Body(TilePrinter(), doors.leaf, doors.buffers)
     scope = Scope()
     for axis in carry.axes:
@@ -103,19 +109,16 @@ def scan_kernel(
     places, body.lines = ("i = tl.arange(0, CHUNK)", *body.lines), []
     state = _state(body, doors, scope, carry)
     before, body.lines = tuple(body.lines), []
-    outs = ["state_at", "last_at"]
-    if kept:
-        outs.append("kept_at")
-        _store(body, doors, scope, "kept_at", CHUNKS, state, state.dims)
+    _store(body, doors, scope, "kept_at", CHUNKS, state, state.dims)
     (value,) = body.compute((after,), scope)
     body.put(f"{state.text} = {_whole(value, state)}")
-    lines, body.lines = tuple(body.lines), []
+    lines, body.lines = ordered(body.lines, body.tiles, chunk), []
     _store(body, doors, scope, "last_at", SEQUENCES, state, state.dims)
     return _view(
         name=name,
         summary=f"{carry.state} from chunk to chunk{', last to first' if reverse else ''}.",
         doors=doors,
-        outs=tuple(outs),
+        outs=("state_at", "last_at", "kept_at"),
         split=carry.axes,
         given=("bounds_at", "first_at", "count_at", "batch_at"),
         tiles=body.tiles,
@@ -264,9 +267,9 @@ def _view(
     )
 
 
-def _described(node: n.Node) -> str:
-    axes = ", ".join(axis.removeprefix("#") for axis in node.axes)
-    return f"A value [{axes}]"
+def _described(nodes: tuple[n.Node, ...]) -> str:
+    axes = ", ".join(axis.removeprefix("#") for axis in nodes[0].axes)
+    return f"{'A value' if len(nodes) == 1 else f'{len(nodes)} values'} [{axes}]"
 
 
 def _spec_axes(nodes: Iterable[n.Node]) -> tuple[str, ...]:

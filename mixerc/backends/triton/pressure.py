@@ -11,7 +11,7 @@ from math import prod
 
 from mixerc.backends.triton.values import COLUMN, ROW, Dims
 
-_NAME = re.compile(r"[A-Za-z_]\w*")
+NAME = re.compile(r"[A-Za-z_]\w*")
 
 
 def most_held(lines: Sequence[str], dims: Mapping[str, Dims], chunk: int, block: int) -> int:
@@ -30,7 +30,7 @@ def _spans(lines: Sequence[str], dims: Mapping[str, Dims]) -> dict[str, tuple[in
     spans: dict[str, tuple[int, int]] = {}
     loops = _loops(lines)
     for index, line in enumerate(lines):
-        for name in set(_NAME.findall(line)) & dims.keys():
+        for name in set(NAME.findall(line)) & dims.keys():
             first = spans.get(name, (index, index))[0]
             ends = [stop for start, stop in loops if start <= index <= stop and first < start]
             spans[name] = (first, max([index, spans.get(name, (0, 0))[1], *ends]))

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import partial
 
 from mixerc.backends.module.core import Core, Inputs
 from mixerc.backends.module.layout import laid_out, tuple_text
-from mixerc.backends.triton.cuts import ancestors, cuts
+from mixerc.backends.triton.cuts import ancestors, cuts, only_multiplied
 from mixerc.backends.triton.kernels import KernelView, map_kernel, scan_kernel, token_kernel
 from mixerc.backends.triton.memory import Doors
+from mixerc.backends.triton.tiling import WORDS, tiling
 from mixerc.backends.triton.values import size_of
 from mixerc.plan import nodes as n
 from mixerc.plan.build import is_tile
@@ -54,7 +56,7 @@ class _Launches:
         self._kept(self.program.carries)
         (_, output), *_ = self.program.outputs
         self._cut([output])
-        self._map(output, "outputs[0]", rows=True)
+        self._maps({"outputs[0]": output}, rows=True)
         return self._view("The parallel mode.", "size, outputs", "lasts")
 
     def states(self) -> LaunchView:
@@ -70,15 +72,18 @@ class _Launches:
         self._kept(forward.carries)
         self._scans(reverse=True)
         self._cut([node for _, node in self.program.outputs])
-        made = []
-        for index, (_, node) in enumerate(self.program.outputs):
+        groups: dict[tuple[bool, n.Axes], dict[str, n.Node]] = {}
+        for index, (name, node) in enumerate(self.program.outputs):
             rows = n.ROW in node.axes
-            lengths = self._lengths(tuple(a for a in node.axes if not is_tile(a)))
-            memory = f"run.rows(streams[0]{''.join(f', {x}' for x in lengths)})"
-            memory = memory if rows else f"run.chunked({', '.join(lengths)})"
+            axes = tuple(a for a in node.axes if not is_tile(a))
+            lengths = self._lengths(axes)
+            where = [self._tensor("", name.removeprefix("d_")), *lengths] if rows else lengths
+            memory = f"run.{'rows' if rows else 'chunked'}({', '.join(where)})"
             self.lines.append(f"d_{index} = {memory}")
-            self._map(node, f"d_{index}", rows=rows)
-            made.append(f"d_{index}")
+            groups.setdefault((rows, axes), {})[f"d_{index}"] = node
+        for (rows, _), group in groups.items():
+            self._maps(group, rows=rows)
+        made = [f"d_{index}" for index in range(len(self.program.outputs))]
         return self._view(
             "The cotangents of the inputs, and of the first states.",
             "size, kept",
@@ -113,7 +118,7 @@ class _Launches:
             self.lines.append(f"kept_{index} = run.chunked({', '.join(self._lengths(carry.axes))})")
             self.lines.append(f"last_{index} = torch.empty_like(states[{index}])")
             view = scan_kernel(
-                self._next(), carry, after, self._doors(), reverse=reverse, kept=True
+                self._next(), carry, after, self._doors(), self.program.chunk, reverse=reverse
             )
             given = {"state_at": f"states[{index}]", "last_at": f"last_{index}"}
             self._launch("scan", "scan", view, given | {"kept_at": f"kept_{index}"})
@@ -122,18 +127,40 @@ class _Launches:
 
     def _cut(self, roots: list[n.Node]) -> None:
         """Memory for what the kernels of the roots share, and the kernels that fill it."""
-        for node in cuts(roots, self.buffers):
-            name = f"shared_{len(self.kernels)}"
-            lengths = (
-                "run.chunk" if is_tile(axis) else self._length(size_of(axis)) for axis in node.axes
-            )
-            self.lines.append(f"{name} = run.chunked({', '.join(lengths)})")
-            self._map(node, name, rows=False)
-            self.buffers[node] = name
+        waiting = cuts(roots, self.buffers)
+        while waiting:
+            others = {x: set(ancestors((x,), self.buffers)) - {x} for x in waiting}
+            ready = [x for x in waiting if not others[x] & set(waiting)]
+            groups: dict[n.Axes, dict[str, n.Node]] = {}
+            for node in ready:
+                name = f"shared_{len(self.lines)}"
+                dtype = "run.dot" if only_multiplied(node, roots, self.buffers) else "run.acc"
+                rows = ", ".join("run.chunk" for _ in node.axes)
+                self.lines.append(f"{name} = run.chunked({rows}, dtype={dtype})")
+                groups.setdefault(node.axes, {})[name] = node
+            for group in groups.values():
+                self._maps(group, rows=False)
+                self.buffers |= {node: name for name, node in group.items()}
+            waiting = tuple(x for x in waiting if x not in ready)
 
-    def _map(self, node: n.Node, out: str, *, rows: bool) -> None:
-        view = map_kernel(self._next(), node, self._doors(), rows=rows)
-        self._launch("map", "map", view, {"out_at": out})
+    def _maps(self, group: dict[str, n.Node], *, rows: bool) -> None:
+        """Values with the same axes, from one kernel if its tiles are as large as those of the
+        kernels that make one each: what they share is then made once."""
+        names, nodes = tuple(group), tuple(group.values())
+        joined = self._map(nodes, rows=rows)
+        single = [self._map((node,), rows=rows) for node in nodes]
+        if self._block(joined) >= min(map(self._block, single)):
+            given = {f"out_{index}_at": name for index, name in enumerate(names)}
+            self._launch("map", "map", joined, given)
+            return
+        for name, node in group.items():
+            self._launch("map", "map", self._map((node,), rows=rows), {"out_0_at": name})
+
+    def _map(self, nodes: tuple[n.Node, ...], *, rows: bool) -> KernelView:
+        return map_kernel(self._next(), nodes, self._doors(), self.program.chunk, rows=rows)
+
+    def _block(self, view: KernelView) -> int:
+        return tiling(partial(view.held, self.program.chunk), WORDS["sm_90"])[0]
 
     def _next(self) -> str:
         return f"{self.name}_{len(self.kernels) + 1}"

@@ -12,6 +12,13 @@ from mixerc.plan.distribute import is_scalar
 _EYE = "(i[:, None] == i[None, :])"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Siblings(n.Node):
+    """The total of a block in the rows of its sibling, whence both sides of a pair are picked."""
+
+    width: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TilePrinter:
     """Prints nodes from the values of their arguments; `tokens`: without rows, for C = 1."""
@@ -31,6 +38,8 @@ class TilePrinter:
                 return self._contract(node, args)
             case n.Sum() | n.Max():
                 return self._reduced(node, args[0])
+            case Siblings(width=width):
+                return self._rows(args[0], f"swapped({{}}, {width})")
             case n.Spread():
                 return args[0]
             case n.Rename(old=old, new=new):
@@ -153,15 +162,10 @@ class TilePrinter:
                 kept = f"on_side(i, {width}, {int(side == 'right')})"
                 return self._chosen(first, kept, "0.0", (ROW,))
             case n.Pick(width=width, side=side):
-                kept = f"on_side(i, {width}, {int(side == 'right')})"
-                if width > 1:
-                    kept = f"{kept} & (i % {width} == 0)"
-                chosen = self._chosen(first, kept, "0.0", (ROW,))
-                return self._with(chosen, f"pair_sum({chosen.text}, {width})")
+                own = Value(text=f"on_side(i, {width}, {int(side == 'right')})", dims=(ROW,))
+                return self._picked(first, args[1], own)
             case n.Grow(width=width, side=side):
                 return self._grown(node, first, args[1], f"{width}, {int(side == 'right')}")
-            case n.Blocks():
-                return self._blocks(node, args)
             case n.Block(width=width):
                 kept = f"siblings(i[:, None], i[None, :], {width})"
                 return self._chosen(first, kept, "0.0", (ROW, COLUMN))
@@ -185,6 +189,20 @@ class TilePrinter:
             calm=value.calm,
         )
 
+    def _picked(self, own: Value, other: Value, kept: Value) -> Value:
+        """In the rows that `kept` holds of, a block's own total; in the others its sibling's."""
+        if ROW not in own.dims:
+            return own
+        mask, total = aligned(kept, own.dims), aligned(other, own.dims)
+        return self._with(own, f"tl.where({mask}, {own.text}, {total})")
+
+    def _rows(self, value: Value, text: str) -> Value:
+        """A function of all the rows of a value."""
+        dims = (ROW, *(d for d in value.dims if d != ROW))
+        if ROW not in value.dims:
+            return value
+        return replace(value, text=text.format(aligned(value, dims)), dims=dims)
+
     def _with(self, value: Value, text: str) -> Value:
         return Value(text=text, dims=value.dims, zero=value.zero, calm=value.calm)
 
@@ -196,14 +214,9 @@ class TilePrinter:
         text = f"tl.where({side}, {held} * {by}, {held})"
         return Value(text=text, dims=dims, zero=rows.zero if calm else frozenset(), calm=calm)
 
-    def _blocks(self, node: n.Blocks, args: tuple[Value, ...]) -> Value:
-        """Levels do not overlap: the triangle is their sum."""
-        terms = (self.term(node, index, arg) for index, arg in enumerate(args))
-        text = " + ".join(aligned(term, (ROW, COLUMN)) for term in terms)
-        return Value(text=text, dims=(ROW, COLUMN))
-
     def term(self, node: n.Node, index: int, value: Value) -> Value:
-        """One of the values that a node adds up, where it stands in the sum."""
+        """One of the values that a node adds up, where it stands in the sum: levels of a triangle
+        do not overlap."""
         if self.tokens or index or not (isinstance(node, n.Blocks) and node.diagonal):
             return value
         return self._chosen(value, _EYE, "0.0", (ROW, COLUMN))
