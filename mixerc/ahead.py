@@ -75,7 +75,7 @@ def aot(pipeline: Pipeline, folder: Path, target: str, dtype: str) -> tuple[Comp
     made: list[Compiled] = []
     texts: set[str] = set()
     inputs = _inputs(pipeline, module, getattr(torch, dtype))
-    for kernel, warps, arguments in launches(module, inputs, target):
+    for kernel, warps, arguments in launches(module, inputs):
         options = vars(module)["OPTIONS"] | {"num_warps": warps * 32 // TARGETS[target].warp_size}
         found = compiled(kernel, arguments, target, options)
         if found.asm["ttir"] not in texts:
@@ -108,18 +108,17 @@ def _length(mixer: Mixer, name: str, sizes: Mapping[str, float]) -> float:
     return sizes.get(name, number)
 
 
-def launches(module: ModuleType, inputs: Mapping[str, Any], target: str) -> list[Launch]:
-    """What a call would launch on some hardware, forward and backward, in both modes."""
+def launches(module: ModuleType, inputs: Mapping[str, Any]) -> list[Launch]:
+    """What a call would launch, forward and backward, in both modes."""
     found: list[Launch] = []
-    real, device = vars(module)["start"], vars(module)["hardware"]
-    vars(module)["hardware"] = lambda device: target
+    real = vars(module)["start"]
     vars(module)["start"] = lambda kernel, programs, *launch: found.append((kernel, *launch))
     try:
         module.mix(**inputs, mode="parallel")[0].sum().backward()
         with torch.no_grad():
             module.mix(**inputs, mode="recurrent")
     finally:
-        vars(module)["start"], vars(module)["hardware"] = real, device
+        vars(module)["start"] = real
     return found
 
 

@@ -16,7 +16,15 @@ from mixerc.runtime.load import load_module
 from mixerc.runtime.mixer import Backing, CompiledMixer, of_module
 from mixerc.source import read_source
 
-TARGETS = ("auto", "torch", "triton")
+TARGETS = (
+    "auto",
+    "torch",
+    "triton",
+    "triton:sm_80",
+    "triton:sm_90",
+    "triton:sm_100",
+    "triton:gfx942",
+)
 AUTO = "torch"
 """What `auto` stands for: the Triton target has to be asked for until it was measured."""
 

@@ -5,6 +5,7 @@ Source -parse-> syntax.Spec -resolve-> syntax.Spec -check-> ir.Mixer -classify->
 """
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from mixerc import resources
@@ -14,6 +15,7 @@ from mixerc.algebra.linear import Linear
 from mixerc.artifact import GeneratedModule
 from mixerc.backends.torch.emit import emit as emit_torch
 from mixerc.backends.triton.emit import emit as emit_triton
+from mixerc.backends.triton.tiling import HARDWARE
 from mixerc.frontend import syntax
 from mixerc.frontend.check import check as check_spec
 from mixerc.frontend.parser import parse as parse
@@ -48,16 +50,38 @@ def plan(linear: Linear, *, chunk: int | None, logarithms: frozenset[str]) -> Pl
     return make_plan(linear, chunk=chunk or CHUNK, logarithms=logarithms)
 
 
+CHUNKS = (CHUNK, CHUNK // 2, CHUNK // 4)
+"""Tokens a chunk, the best choice first."""
+
 EMITTERS: dict[str, Callable[[Mixer, Linear, Plan, str], GeneratedModule]] = {
     "torch": emit_torch,
-    "triton": emit_triton,
+    "triton": partial(emit_triton, HARDWARE["sm_90"]),
+    **{f"triton:{name}": partial(emit_triton, one) for name, one in HARDWARE.items()},
 }
-"""The targets, each with its arrow."""
+"""The targets, each with its arrow; kernels are made for the hardware that is named."""
 
 
 def emit(target: str, mixer: Mixer, linear: Linear, plan: Plan, spec: str) -> GeneratedModule:
     """The generated file of a target; raises ValueError for what it has no kernels for."""
     return EMITTERS[target](mixer, linear, plan, spec)
+
+
+def lowered(
+    target: str,
+    mixer: Mixer,
+    linear: Linear,
+    spec: str,
+    *,
+    chunk: int | None,
+    logarithms: frozenset[str],
+) -> tuple[Plan, GeneratedModule]:
+    """A plan and its file, for the longest chunk at which every kernel fits, unless one is given."""
+    for length in (chunk,) if chunk else CHUNKS:
+        made = plan(linear, chunk=length, logarithms=logarithms)
+        module = emit(target, mixer, linear, made, spec)
+        if module.fits:
+            break
+    return made, module
 
 
 __all__ = [
@@ -67,6 +91,7 @@ __all__ = [
     "classify",
     "emit",
     "front",
+    "lowered",
     "parse",
     "plan",
     "read_source",

@@ -2,8 +2,7 @@
 
 from pprint import pformat
 
-from mixerc.algebra.linear import Linear
-from mixerc.compiler import parse, plan
+from mixerc.compiler import parse
 from mixerc.ir.mixer import Mixer
 from mixerc.ir.show import show
 from mixerc.pipeline import Pipeline
@@ -26,11 +25,11 @@ def stages(pipeline: Pipeline) -> dict[str, str]:
         return texts
     texts["3-algebra.txt"] = pformat(pipeline.algebra, width=100) + "\n"
     if pipeline.algebra.linear is not None:
-        texts |= _emitted(pipeline, pipeline.algebra.linear)
+        texts |= _emitted(pipeline)
     return texts
 
 
-def _emitted(pipeline: Pipeline, linear: Linear) -> dict[str, str]:
-    made = plan(linear, chunk=pipeline.request.chunk, logarithms=pipeline.layer_logarithms)
-    text = pipeline.layer_file().read_text(encoding="utf-8")
-    return {"4-plan.txt": show_plan(made), f"5-{pipeline.request.target}.py": text}
+def _emitted(pipeline: Pipeline) -> dict[str, str]:
+    made, module = pipeline.lowered(pipeline.request.chunk, pipeline.layer_logarithms)
+    name = pipeline.request.target.replace(":", "-")
+    return {"4-plan.txt": show_plan(made), f"5-{name}.py": module.text}

@@ -12,10 +12,12 @@ import torch
 from mixerc.algebra.classify import Algebra, classify
 from mixerc.algebra.linear import decay_names
 from mixerc.algebra.logarithm import logarithm
-from mixerc.compiler import emit, front, plan
+from mixerc.artifact import GeneratedModule
+from mixerc.compiler import front, lowered
 from mixerc.explain import STACKS, explain_mixer
 from mixerc.ir.expr import Number
 from mixerc.ir.mixer import Input, LayerLine, Mixer, Param, SizeDef, Stack, Value
+from mixerc.plan.plan import Plan
 from mixerc.reference.interpret import run_core
 from mixerc.reference.whole import ReferenceStack
 from mixerc.request import Request, checked_sizes
@@ -104,10 +106,16 @@ class Pipeline:
         return find(key) or store(key, self._text(chunk, logarithms))
 
     def _text(self, chunk: int | None, logarithms: frozenset[str]) -> str:
+        return self.lowered(chunk, logarithms)[1].text
+
+    def lowered(
+        self, chunk: int | None, logarithms: frozenset[str]
+    ) -> tuple[Plan, GeneratedModule]:
+        """The plan for a chunk length (by default the best one), and the file made from it."""
         linear = self.algebra.linear
         assert linear is not None, "the mode was legal"
-        made = plan(linear, chunk=chunk, logarithms=logarithms)
-        return emit(self.request.target, self.mixer, linear, made, self.request.source.text).text
+        target, text = self.request.target, self.request.source.text
+        return lowered(target, self.mixer, linear, text, chunk=chunk, logarithms=logarithms)
 
     def reference(
         self, inputs: Mapping[str, Any], state: Mapping[str, Any] | None

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from mixerc.algebra.classify import classify
+from mixerc.backends.triton.tiling import HARDWARE
 from mixerc.cli.app import Sizes, Spec, Specs, app, later
 from mixerc.cli.files import folder_for, source_of, write_whole
 from mixerc.cli.judge import of_each
@@ -19,7 +20,6 @@ from mixerc.ir.mixer import Mixer, Stack
 from mixerc.request import Request
 from mixerc.source import Source
 
-HARDWARE = ("sm_80", "sm_90", "sm_100", "gfx942")
 DTYPES = ("bfloat16", "float16", "float32")
 
 
@@ -46,7 +46,9 @@ def compile_command(
         checked = front(source)
         fitting(checked, sizes)
         pipeline = later("Pipeline")(
-            Request(source=source, chunk=chunk, sizes=sizes, target="triton" if aot else target)
+            Request(
+                source=source, chunk=chunk, sizes=sizes, target=f"triton:{aot}" if aot else target
+            )
         )
         if dump is not None:
             _write_stages(dump, later("stages")(pipeline))

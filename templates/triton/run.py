@@ -3,8 +3,6 @@
 Streams are [B, T, H, axes…], constants [B, H, axes…] and states [sequences, H, axes…].
 """
 
-import functools
-
 import torch
 import triton
 import triton.language as tl
@@ -62,7 +60,7 @@ class Run:
 
         A tile holds every place of the axes in `whole`.
         """
-        block, warps = TILES[kernel.__name__][HARDWARE.index(hardware(self.device))]
+        block, warps = TILES[kernel.__name__]
         for axis in axes:
             places = max(triton.next_power_of_2(size[axis]), 16)
             arguments[axis] = size[axis]
@@ -91,15 +89,6 @@ class Run:
         given = {"tokens_at": self.tokens, "batch_at": self.tokens[:-1] // self.length}
         whole = [axis for axis in axes if axis not in split]
         self.launch(kernel, self.sequences, size, axes, split, whole, **given, **arguments)
-
-
-@functools.cache
-def hardware(device):
-    """Which column of TILES is for a device: the newest that is not newer."""
-    if torch.version.hip:
-        return "gfx942"
-    major = torch.cuda.get_device_capability(device)[0] if device.type == "cuda" else 9
-    return {9: "sm_90", 10: "sm_100"}.get(major, "sm_80")
 
 
 def start(kernel, programs, warps, arguments):

@@ -42,7 +42,9 @@ class ModuleView:
     layer: str
 
 
-def module_file(core: Core, kernels: str, spec: str, target: Target) -> GeneratedModule:
+def module_file(
+    core: Core, kernels: str, spec: str, target: Target, *, fits: bool = True
+) -> GeneratedModule:
     """The generated file; `spec` is the text that it was made from."""
     mixer = core.mixer
     library = f"mixerc_{hashlib.sha256(kernels.encode()).hexdigest()[:12]}"
@@ -66,7 +68,9 @@ def module_file(core: Core, kernels: str, spec: str, target: Target) -> Generate
     )
     text = _tidy(render("module", "module.py.j2", module))
     digest = hashlib.sha256(text.encode()).hexdigest()
-    return GeneratedModule(mixer=mixer.name, target=target.name, text=text, digest=digest)
+    return GeneratedModule(
+        mixer=mixer.name, target=target.name, text=text, digest=digest, fits=fits
+    )
 
 
 def _code(text: str) -> str:

@@ -8,7 +8,7 @@ from mixerc.artifact import GeneratedModule
 from mixerc.backends.module.core import Core
 from mixerc.backends.module.file import Target, module_file, render
 from mixerc.backends.triton.programs import LaunchView, programs
-from mixerc.backends.triton.tiling import FEWER, WORDS, tiling
+from mixerc.backends.triton.tiling import Hardware
 from mixerc.ir.mixer import Mixer
 from mixerc.plan import nodes as n
 from mixerc.plan.plan import Plan
@@ -21,16 +21,20 @@ TRITON = Target(
 )
 
 
-def emit(mixer: Mixer, linear: Linear, plan: Plan, spec: str) -> GeneratedModule:
-    """The generated file; `spec` is the text that it was made from."""
+def emit(
+    hardware: Hardware, mixer: Mixer, linear: Linear, plan: Plan, spec: str
+) -> GeneratedModule:
+    """The generated file for some hardware; `spec` is the text that it was made from."""
     if any(isinstance(x, n.Concat | n.Part) for x in _nodes(plan)):
         raise ValueError(
             f"{mixer.name}: the Triton target has no kernels yet for `concat` in a core"
         )
     core = Core(mixer, linear, plan, every_axis=True)
-    views = programs(core)
-    kernels = "\n\n".join((_tiles(views, plan.chunk), *map(_program, views)))
-    return module_file(core, kernels, spec, TRITON)
+    views = programs(core, hardware)
+    kernels = "\n\n".join((_tiles(views, hardware, plan.chunk), *map(_program, views)))
+    every = (kernel for view in views for _, kernel in view.kernels)
+    fits = all(hardware.fits(partial(x.held, plan.chunk)) for x in every if not x.doors.tokens)
+    return module_file(core, kernels, spec, TRITON, fits=fits)
 
 
 def _nodes(plan: Plan) -> Iterator[n.Node]:
@@ -39,17 +43,14 @@ def _nodes(plan: Plan) -> Iterator[n.Node]:
             yield from kernel.body
 
 
-def _tiles(views: tuple[LaunchView, ...], chunk: int) -> str:
-    """The table of tiles: places of an axis and warps, by kernel and hardware."""
+def _tiles(views: tuple[LaunchView, ...], hardware: Hardware, chunk: int) -> str:
+    """The table of tiles: places of an axis and warps, by kernel."""
     lines = []
     for view in views:
         for _, kernel in view.kernels:
-            fewer = FEWER if kernel.doors.tokens else 1
-            found = (
-                tiling(partial(kernel.held, chunk), words // fewer) for words in WORDS.values()
-            )
-            lines.append(f'    "{kernel.name}": ({", ".join(map(str, found))}),')
-    return "\n".join((f"HARDWARE = {tuple(WORDS)}", "TILES = {", *lines, "}"))
+            found = hardware.tiling(partial(kernel.held, chunk), tokens=kernel.doors.tokens)
+            lines.append(f'    "{kernel.name}": {found},')
+    return "\n".join(("TILES = {", *lines, "}"))
 
 
 def _program(view: LaunchView) -> str:

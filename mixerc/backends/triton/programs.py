@@ -7,10 +7,11 @@ from functools import partial
 from mixerc.backends.module.core import Core, Inputs
 from mixerc.backends.module.layout import laid_out, tuple_text
 from mixerc.backends.triton.cuts import ancestors, cuts, only_multiplied
+from mixerc.backends.triton.halving import edges
 from mixerc.backends.triton.kernels import KernelView, map_kernel, scan_kernel, token_kernel
 from mixerc.backends.triton.memory import Doors
-from mixerc.backends.triton.tiling import WORDS, tiling
-from mixerc.backends.triton.values import size_of
+from mixerc.backends.triton.tiling import SMALLEST, Hardware
+from mixerc.backends.triton.values import COLUMN, ROW, Dims, dims_of, size_of
 from mixerc.plan import nodes as n
 from mixerc.plan.build import is_tile
 from mixerc.plan.distribute import Program
@@ -28,27 +29,30 @@ class LaunchView:
     kernels: tuple[tuple[str, KernelView], ...]
 
 
-def programs(core: Core) -> tuple[LaunchView, ...]:
+def programs(core: Core, hardware: Hardware) -> tuple[LaunchView, ...]:
     """The four programs, in the order of the file."""
     plan = core.plan
     return (
-        _Launches("states", plan.forward, core.loads).states(),
-        _Launches("forward", plan.forward, core.loads).forward(),
-        _Launches("recurrent", plan.recurrent, core.loads).recurrent(),
-        _Launches("backward", plan.backward, core.loads).backward(plan.forward),
+        _Launches("states", plan.forward, core.loads, hardware).states(),
+        _Launches("forward", plan.forward, core.loads, hardware).forward(),
+        _Launches("recurrent", plan.recurrent, core.loads, hardware).recurrent(),
+        _Launches("backward", plan.backward, core.loads, hardware).backward(plan.forward),
     )
 
 
 @dataclass(slots=True)
 class _Launches:
-    """Writes the launches of one program."""
+    """Writes the launches of one program; `multiplied` are stored values that are only operands of
+    contractions."""
 
     name: str
     program: Program
     inputs: Inputs
+    hardware: Hardware
     lines: list[str] = field(default_factory=list)
     kernels: list[tuple[str, KernelView]] = field(default_factory=list)
     buffers: dict[n.Node, str] = field(default_factory=dict)
+    multiplied: set[n.Node] = field(default_factory=set)
 
     def forward(self) -> LaunchView:
         """The states at chunk boundaries, then the output."""
@@ -126,41 +130,81 @@ class _Launches:
             self.buffers[carry] = f"kept_{index}"
 
     def _cut(self, roots: list[n.Node]) -> None:
-        """Memory for what the kernels of the roots share, and the kernels that fill it."""
+        """What the kernels of the roots share."""
         waiting = cuts(roots, self.buffers)
+        self.multiplied |= {x for x in waiting if only_multiplied(x, roots, self.buffers)}
         while waiting:
             others = {x: set(ancestors((x,), self.buffers)) - {x} for x in waiting}
             ready = [x for x in waiting if not others[x] & set(waiting)]
-            groups: dict[n.Axes, dict[str, n.Node]] = {}
-            for node in ready:
-                name = f"shared_{len(self.lines)}"
-                dtype = "run.dot" if only_multiplied(node, roots, self.buffers) else "run.acc"
-                rows = ", ".join("run.chunk" for _ in node.axes)
-                self.lines.append(f"{name} = run.chunked({rows}, dtype={dtype})")
-                groups.setdefault(node.axes, {})[name] = node
-            for group in groups.values():
-                self._maps(group, rows=False)
-                self.buffers |= {node: name for name, node in group.items()}
+            self._store(ready)
             waiting = tuple(x for x in waiting if x not in ready)
 
     def _maps(self, group: dict[str, n.Node], *, rows: bool) -> None:
         """Values with the same axes, from one kernel if its tiles are as large as those of the
         kernels that make one each: what they share is then made once."""
-        names, nodes = tuple(group), tuple(group.values())
+        nodes = tuple(group.values())
         joined = self._map(nodes, rows=rows)
-        single = [self._map((node,), rows=rows) for node in nodes]
-        if self._block(joined) >= min(map(self._block, single)):
-            given = {f"out_{index}_at": name for index, name in enumerate(names)}
-            self._launch("map", "map", joined, given)
+        smallest = min(self._block(self._map((node,), rows=rows)) for node in nodes)
+        if self._block(joined) >= smallest:
+            self._fitting(group, joined, rows=rows)
             return
         for name, node in group.items():
-            self._launch("map", "map", self._map((node,), rows=rows), {"out_0_at": name})
+            self._fitting({name: node}, self._map((node,), rows=rows), rows=rows)
+
+    def _fitting(self, group: dict[str, n.Node], view: KernelView, *, rows: bool) -> None:
+        """A kernel; in two halves if it holds too much even with the smallest tiles."""
+        nodes = tuple(group.values())
+        edge = () if self._fits(view) else self._best_edge(nodes, self._held(view), rows=rows)
+        if edge:
+            self._store(edge)
+            view = self._map(nodes, rows=rows)
+        given = {f"out_{index}_at": name for index, name in enumerate(group)}
+        self._launch("map", "map", view, given)
+
+    def _best_edge(
+        self, nodes: tuple[n.Node, ...], whole: int, *, rows: bool
+    ) -> tuple[n.Node, ...]:
+        """Where a kernel is best cut: its halves hold least; nowhere if they hold no less."""
+        best: tuple[n.Node, ...] = ()
+        for edge in edges(nodes, self.buffers):
+            first = [self._held(self._map(x, rows=False)) for x in _alike(edge)]
+            known = dict(self.buffers)
+            self.buffers |= {node: f"half_{index}" for index, node in enumerate(edge)}
+            second = self._held(self._map(nodes, rows=rows))
+            self.buffers = known
+            if max(*first, second) < whole:
+                best, whole = edge, max(*first, second)
+        return best
+
+    def _store(self, nodes: Iterable[n.Node]) -> None:
+        """Memory for values of each chunk, and the kernels that fill it."""
+        for alike in _alike(nodes):
+            names = {}
+            for node in alike:
+                name = f"shared_{len(self.lines)}"
+                self.lines.append(f"{name} = run.chunked({self._memory(node)})")
+                names[name] = node
+            self._maps(names, rows=False)
+            self.buffers |= {node: name for name, node in names.items()}
+
+    def _memory(self, node: n.Node) -> str:
+        """The lengths of a stored value, and its dtype."""
+        dims = dims_of(node.axes)
+        lengths = ["run.chunk" if d in (ROW, COLUMN) else self._length(size_of(d)) for d in dims]
+        dtype = "run.dot" if node in self.multiplied else "run.acc"
+        return ", ".join((*lengths, f"dtype={dtype}"))
+
+    def _fits(self, view: KernelView) -> bool:
+        return self.hardware.fits(partial(view.held, self.program.chunk))
+
+    def _held(self, view: KernelView) -> int:
+        return view.held(self.program.chunk, SMALLEST)
 
     def _map(self, nodes: tuple[n.Node, ...], *, rows: bool) -> KernelView:
         return map_kernel(self._next(), nodes, self._doors(), self.program.chunk, rows=rows)
 
     def _block(self, view: KernelView) -> int:
-        return tiling(partial(view.held, self.program.chunk), WORDS["sm_90"])[0]
+        return self.hardware.tiling(partial(view.held, self.program.chunk))[0]
 
     def _next(self) -> str:
         return f"{self.name}_{len(self.kernels) + 1}"
@@ -226,3 +270,11 @@ class _Launches:
 
 def _quoted(names: Iterable[str]) -> list[str]:
     return [f'"{name}"' for name in names]
+
+
+def _alike(nodes: Iterable[n.Node]) -> list[tuple[n.Node, ...]]:
+    """The nodes that one kernel can make: those with the same dimensions."""
+    groups: dict[Dims, list[n.Node]] = {}
+    for node in nodes:
+        groups.setdefault(dims_of(node.axes), []).append(node)
+    return [tuple(group) for group in groups.values()]

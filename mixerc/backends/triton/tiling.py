@@ -6,21 +6,51 @@ runs, and the number of tokens plays no part.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
-SIZES = ((64, 4), (64, 8), (32, 4), (32, 8), (16, 4), (16, 8))
-"""Places of an axis that a tile holds, and warps of 32 threads; the first that fits is taken."""
+Tiling = tuple[int, int]
+"""Places of an axis of the spec that a tile holds, and warps of 32 threads."""
 
-WORDS = {"sm_80": 88, "sm_90": 144, "sm_100": 96, "gfx942": 160}
-"""Places of tiles a thread can hold. It has 255 registers (gfx942: 512); addresses, masks and
-operands of matrix products on their way need the others. They pass through registers on sm_80."""
-
-FEWER = 2
-"""Token by token there are sums over lanes in every line: a thread holds so much less there."""
+LARGE: tuple[Tiling, ...] = ((64, 4), (64, 8), (32, 4), (32, 8), (16, 4), (16, 8))
+WARPS_8: tuple[Tiling, ...] = ((64, 8), (32, 8), (16, 8))
+SMALLEST = 16
+"""Places of an axis in the smallest tile: the least that a matrix unit takes."""
 
 
-def tiling(held: Callable[[int], int], words: int) -> tuple[int, int]:
-    """The places of an axis in a tile, and the warps; `held` says what a kernel holds at once."""
-    for block, warps in SIZES:
-        if held(block) <= words * 32 * warps:
-            return block, warps
-    return SIZES[-1]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hardware:
+    """`words` are the places of tiles that a thread can hold; of its registers (255; on gfx942 512)
+    addresses, masks and operands of products on their way take the others. The first of `sizes`
+    that fits is taken; a kernel that would hold more than `most` is cut in two."""
+
+    name: str
+    words: int
+    most: int
+    sizes: tuple[Tiling, ...]
+
+    def tiling(self, held: Callable[[int], int], *, tokens: bool = False) -> Tiling:
+        """The tiles of a kernel; `held` says what it holds at once. Token by token there are sums
+        over lanes in every line, and a thread holds half as much."""
+        for block, warps in self.sizes:
+            if held(block) <= self._room(warps, tokens):
+                return block, warps
+        return self.sizes[-1]
+
+    def fits(self, held: Callable[[int], int]) -> bool:
+        """Whether a kernel fits with the smallest tiles."""
+        block, warps = self.sizes[-1]
+        return held(block) <= self.most * 32 * warps
+
+    def _room(self, warps: int, tokens: bool) -> int:
+        return self.words * 32 * warps // (2 if tokens else 1)
+
+
+HARDWARE = {
+    one.name: one
+    for one in (
+        Hardware(name="sm_80", words=54, most=74, sizes=WARPS_8),
+        Hardware(name="sm_90", words=144, most=156, sizes=LARGE),
+        Hardware(name="sm_100", words=96, most=156, sizes=LARGE),
+        Hardware(name="gfx942", words=160, most=200, sizes=LARGE),
+    )
+}
