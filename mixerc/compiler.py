@@ -75,7 +75,7 @@ def lowered(
     chunk: int | None,
     logarithms: frozenset[str],
 ) -> tuple[Plan, GeneratedModule]:
-    """A plan and its file, for the longest chunk at which every kernel fits, unless one is given."""
+    """A plan and its file: for the chunk given, or the longest one at which every kernel fits."""
     for length in (chunk,) if chunk else CHUNKS:
         made = plan(linear, chunk=length, logarithms=logarithms)
         module = emit(target, mixer, linear, made, spec)

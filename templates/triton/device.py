@@ -9,9 +9,30 @@ import triton.language as tl
 
 
 @triton.jit
-def chunk_of(n, first_at, count_at, batch_at):
-    """A chunk's first row among all tokens, how many it has, and its row of the batch."""
-    return tl.load(first_at + n), tl.load(count_at + n).to(tl.int32), tl.load(batch_at + n)
+def chunk_of(n, length, first_at, count_at, batch_at, C: tl.constexpr):
+    """A chunk's first row among all tokens, how many it has, and its row of the batch.
+
+    Packed sequences have tables of their chunks; others have `length` tokens each.
+    """
+    if first_at is None:
+        chunks = tl.cdiv(length, C)
+        batch = n // chunks
+        start = (n - batch * chunks) * C
+        first, count = batch * length + start, tl.minimum(length - start, C)
+    else:
+        first, count, batch = tl.load(first_at + n), tl.load(count_at + n), tl.load(batch_at + n)
+    return first, count.to(tl.int32), batch
+
+
+@triton.jit
+def steps_of(s, length, bounds_at, C: tl.constexpr):
+    """The first chunk (or token, for C = 1) of a sequence, and the first one behind it."""
+    if bounds_at is None:
+        steps = tl.cdiv(length, C)
+        start, stop = s * steps, (s + 1) * steps
+    else:
+        start, stop = tl.load(bounds_at + s), tl.load(bounds_at + s + 1)
+    return start, stop
 
 
 @triton.jit

@@ -11,39 +11,45 @@ import triton.language as tl
 class Run:
     """One call: how its sequences fall into chunks, and the settings that every kernel takes.
 
-    `first` and `count` say where each chunk begins (in a row of all tokens) and how many tokens
-    it has; `bounds` where the chunks of each sequence begin, and `tokens` where its tokens do.
+    Sequences of equal length need no tables. Of packed ones, `first` and `count` say where each
+    chunk begins (in a row of all tokens) and how many tokens it has, `bounds` where the chunks of
+    each sequence begin, and `tokens` where its tokens do.
     """
 
     def __init__(self, streams, states, chunk, cu_seqlens):
         if type(tl).__name__ == "Absent":
             raise RuntimeError("these kernels need triton, which is not installed here")
-        batch, length = streams[0].shape[:2]
-        device = streams[0].device
-        self.chunk, self.length, self.device = chunk, max(length, 1), device
+        batch, self.length = streams[0].shape[:2]
+        self.chunk, self.device = chunk, streams[0].device
         self.heads = max(x.shape[2] for x in streams)
         self.sequences = states[0].shape[0] if states else batch
         self.acc = accumulation(streams)
         self.dot = self.acc if self.acc == torch.float64 else product_dtype(streams)
-        if cu_seqlens is None:
-            cu_seqlens = torch.arange(batch + 1, device=device) * length
-            self.chunks = batch * -(-length // chunk)
-        else:
-            self.chunks = length // chunk + self.sequences
-        self.tokens = cu_seqlens.to(torch.int64)
-        counts = (self.tokens.diff() + chunk - 1) // chunk
+        self.chunks = batch * -(-self.length // chunk)
+        self.first = self.count = self.batch = self.bounds = self.tokens = self.rows_of = None
+        if cu_seqlens is not None:
+            self.pack(cu_seqlens.to(torch.int64))
+        largest = max(x[0, 0, 0].numel() for x in streams) if self.length else 0
+        if chunk * self.heads * largest >= 2**31:
+            raise ValueError(f"{self.heads} heads are too many: places in a chunk have 32 bits")
+
+    def pack(self, tokens):
+        """The tables of packed sequences, from where each begins."""
+        self.chunks = self.length // self.chunk + self.sequences
+        counts = (tokens.diff() + self.chunk - 1) // self.chunk
         self.bounds = torch.cat((counts.new_zeros(1), counts.cumsum(0)))
-        index = torch.arange(self.chunks, device=device)
+        index = torch.arange(self.chunks, device=self.device)
         within = torch.searchsorted(self.bounds[1:], index, right=True)
-        within = within.clamp(max=max(self.sequences - 1, 0))
-        first = self.tokens[within] + (index - self.bounds[within]) * chunk
-        self.first = first.clamp(max=max(batch * length - 1, 0))
-        self.batch = self.tokens[within] // self.length
-        self.count = (self.tokens[within + 1] - first).clamp(max=chunk)
+        within = within.clamp(max=self.sequences - 1)
+        first = tokens[within] + (index - self.bounds[within]) * self.chunk
+        self.first = first.clamp(max=max(self.length - 1, 0))
+        self.count = (tokens[within + 1] - first).clamp(max=self.chunk)
+        self.batch = torch.zeros_like(first)
+        self.tokens, self.rows_of = tokens, torch.zeros_like(counts)
 
     def flat(self, x):
         """A stream as [tokens, heads, axes…]."""
-        return x.reshape(x.shape[0] * x.shape[1], *x.shape[2:]).contiguous()
+        return placed(x.reshape(x.shape[0] * x.shape[1], *x.shape[2:]))
 
     def chunked(self, *lengths, dtype=None):
         """Memory for a value of each chunk and head."""
@@ -68,7 +74,7 @@ class Run:
         for axis in split:
             programs *= -(-size[axis] // arguments[f"{axis}_BLOCK"])
         wide = torch.float32 if self.dot == torch.float16 else self.dot
-        given = {"HEADS": self.heads, "CHUNK": self.chunk, "PREC": PRECISION}
+        given = {"HEADS": self.heads, "length": self.length, "CHUNK": self.chunk, "PREC": PRECISION}
         given |= {"ACC": DTYPES[self.acc], "DOT": DTYPES[self.dot], "WIDE": DTYPES[wide]}
         if programs:
             start(kernel, programs * self.heads, warps, {**arguments, **given})
@@ -86,9 +92,15 @@ class Run:
 
     def token_scan(self, kernel, size, axes, split, **arguments):
         """A kernel from token to token of each sequence."""
-        given = {"tokens_at": self.tokens, "batch_at": self.tokens[:-1] // self.length}
+        given = {"bounds_at": self.tokens, "batch_at": self.rows_of}
         whole = [axis for axis in axes if axis not in split]
         self.launch(kernel, self.sequences, size, axes, split, whole, **given, **arguments)
+
+
+def placed(x):
+    """The tensor in one piece, from a multiple of 16 bytes on: what kernels are compiled for."""
+    x = x.contiguous()
+    return x if x.data_ptr() % 16 == 0 else x.clone()
 
 
 def start(kernel, programs, warps, arguments):
@@ -125,8 +137,8 @@ def product_dtype(streams):
 def run_forward(program, chunk, streams, constants, states, size, outputs, cu_seqlens):
     """Fills `outputs`, and returns the states after the last token."""
     run = Run(streams, states, chunk, cu_seqlens)
-    held = ([run.flat(x) for x in streams], [x.contiguous() for x in constants])
-    firsts = [x.to(run.acc).contiguous() for x in states]
+    held = ([run.flat(x) for x in streams], [placed(x) for x in constants])
+    firsts = [placed(x.to(run.acc)) for x in states]
     return program(run, *held, firsts, size, [run.flat(x) for x in outputs])
 
 
@@ -134,10 +146,10 @@ def run_backward(programs, chunk, streams, constants, states, size, cotangents, 
     """Cotangents of streams, of constants (one row a batch row) and of the first states."""
     run = Run(streams, states, chunk, cu_seqlens)
     find_states, adjoint, of_streams, of_constants = programs
-    held = ([run.flat(x) for x in (*streams, *cotangents)], [x.contiguous() for x in constants])
-    firsts = [x.to(run.acc).contiguous() for x in states]
+    held = ([run.flat(x) for x in (*streams, *cotangents)], [placed(x) for x in constants])
+    firsts = [placed(x.to(run.acc)) for x in states]
     kept, _ = find_states(run, *held, firsts, size)
-    lasts = [x.to(run.acc).contiguous() for x in finals]
+    lasts = [placed(x.to(run.acc)) for x in finals]
     made, d_states = adjoint(run, *held, lasts, size, kept)
     d_streams = [torch.zeros_like(x) for x in streams]
     for index, found in zip(of_streams, made[: len(of_streams)], strict=True):

@@ -33,7 +33,8 @@ def emit(
     views = programs(core, hardware)
     kernels = "\n\n".join((_tiles(views, hardware, plan.chunk), *map(_program, views)))
     every = (kernel for view in views for _, kernel in view.kernels)
-    fits = all(hardware.fits(partial(x.held, plan.chunk)) for x in every if not x.doors.tokens)
+    least = (hardware.least(partial(x.held, plan.chunk)) for x in every if not x.doors.tokens)
+    fits = all(words <= hardware.limit for words in least)
     return module_file(core, kernels, spec, TRITON, fits=fits)
 
 

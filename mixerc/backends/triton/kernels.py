@@ -30,7 +30,7 @@ from mixerc.plan import nodes as n
 from mixerc.plan.build import is_tile
 
 _CHUNK = (
-    "first, count, batch = chunk_of(n, first_at, count_at, batch_at)",
+    "first, count, batch = chunk_of(n, length, first_at, count_at, batch_at, CHUNK)",
     "at, valid = rows_of(i, count)",
 )
 
@@ -42,8 +42,8 @@ Block = tuple[str, str, str]
 class KernelView:
     """A kernel's text, and what its launch has to give: pointers, heads, numbers and sizes.
 
-    `before` and `after` stand around the loop of a scan, `step` is the loop's first line, and
-    `bounds` names the table with the first and last step of each sequence.
+    `before` and `after` stand around the loop of a scan, `step` are the loop's first lines, and
+    `steps` is the number of tokens of a step.
     """
 
     name: str
@@ -59,7 +59,7 @@ class KernelView:
     before: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     step: tuple[str, ...] = ()
-    bounds: str = ""
+    steps: str = ""
     tiles: Mapping[str, Dims] = field(default_factory=dict)
 
     def held(self, chunk: int, block: int) -> int:
@@ -91,7 +91,7 @@ def map_kernel(
         doors=doors,
         outs=outs,
         split=axes,
-        given=("first_at", "count_at", "batch_at"),
+        given=("length", "first_at", "count_at", "batch_at"),
         tiles=body.tiles,
         places=("i = tl.arange(0, CHUNK)", *_CHUNK, *places),
         lines=ordered(body.lines, body.tiles, chunk),
@@ -120,14 +120,14 @@ def scan_kernel(
         doors=doors,
         outs=("state_at", "last_at", "kept_at"),
         split=carry.axes,
-        given=("bounds_at", "first_at", "count_at", "batch_at"),
+        given=("length", "bounds_at", "first_at", "count_at", "batch_at"),
         tiles=body.tiles,
         places=places,
         before=before,
         lines=lines,
         after=tuple(body.lines),
         step=("n = stop - 1 - step" if reverse else "n = start + step", *_CHUNK),
-        bounds="bounds_at",
+        steps="CHUNK",
     )
 
 
@@ -146,7 +146,10 @@ def token_kernel(
         body.open_axis(scope, axis, first_of(axis) if axis in split else "0")
     places, body.lines = tuple(body.lines), []
     states = {carry: _state(body, doors, scope, carry) for carry, _ in carries}
-    before, body.lines = ("batch = tl.load(batch_at + s)", *body.lines), []
+    before, body.lines = (
+        ("batch = s if batch_at is None else tl.load(batch_at + s)", *body.lines),
+        [],
+    )
     values = body.compute((output, *(after for _, after in carries)), scope)
     dims = dims_of(output.axes, tokens=True)
     _store(body, doors, scope, "out_at", TOKENS, values[0], dims)
@@ -162,14 +165,14 @@ def token_kernel(
         doors=doors,
         outs=("out_at", *firsts, *lasts),
         split=split,
-        given=("tokens_at", "batch_at"),
+        given=("length", "bounds_at", "batch_at"),
         tiles=body.tiles,
         places=places,
         before=before,
         lines=lines,
         after=tuple(body.lines),
         step=("row = start + step",),
-        bounds="tokens_at",
+        steps="1",
     )
 
 
@@ -241,7 +244,7 @@ def _view(
     before: tuple[str, ...] = (),
     after: tuple[str, ...] = (),
     step: tuple[str, ...] = (),
-    bounds: str = "",
+    steps: str = "",
 ) -> KernelView:
     sizes = tuple(dict.fromkeys((*doors.sizes, *map(size_of, split))))
     constants = [f"{x}: tl.constexpr" for x in ("CHUNK", *sizes, *map(block_of, sizes))]
@@ -262,7 +265,7 @@ def _view(
         before=before,
         after=after,
         step=step,
-        bounds=bounds,
+        steps=steps,
         tiles=tiles,
     )
 

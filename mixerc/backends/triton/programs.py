@@ -195,7 +195,7 @@ class _Launches:
         return ", ".join((*lengths, f"dtype={dtype}"))
 
     def _fits(self, view: KernelView) -> bool:
-        return self.hardware.fits(partial(view.held, self.program.chunk))
+        return self.hardware.least(partial(view.held, self.program.chunk)) <= self.hardware.most
 
     def _held(self, view: KernelView) -> int:
         return view.held(self.program.chunk, SMALLEST)

@@ -21,11 +21,13 @@ SMALLEST = 16
 class Hardware:
     """`words` are the places of tiles that a thread can hold; of its registers (255; on gfx942 512)
     addresses, masks and operands of products on their way take the others. The first of `sizes`
-    that fits is taken; a kernel that would hold more than `most` is cut in two."""
+    that fits is taken; a kernel that would hold more than `most` is cut in two, and where one is
+    left with more than `limit`, chunks are shorter."""
 
     name: str
     words: int
     most: int
+    limit: int
     sizes: tuple[Tiling, ...]
 
     def tiling(self, held: Callable[[int], int], *, tokens: bool = False) -> Tiling:
@@ -36,10 +38,10 @@ class Hardware:
                 return block, warps
         return self.sizes[-1]
 
-    def fits(self, held: Callable[[int], int]) -> bool:
-        """Whether a kernel fits with the smallest tiles."""
+    def least(self, held: Callable[[int], int]) -> float:
+        """Places that a thread holds of the smallest tiles."""
         block, warps = self.sizes[-1]
-        return held(block) <= self.most * 32 * warps
+        return held(block) / (32 * warps)
 
     def _room(self, warps: int, tokens: bool) -> int:
         return self.words * 32 * warps // (2 if tokens else 1)
@@ -48,9 +50,9 @@ class Hardware:
 HARDWARE = {
     one.name: one
     for one in (
-        Hardware(name="sm_80", words=54, most=74, sizes=WARPS_8),
-        Hardware(name="sm_90", words=144, most=156, sizes=LARGE),
-        Hardware(name="sm_100", words=96, most=156, sizes=LARGE),
-        Hardware(name="gfx942", words=160, most=200, sizes=LARGE),
+        Hardware(name="sm_80", words=54, most=80, limit=100, sizes=WARPS_8),
+        Hardware(name="sm_90", words=144, most=156, limit=180, sizes=LARGE),
+        Hardware(name="sm_100", words=76, most=156, limit=180, sizes=LARGE),
+        Hardware(name="gfx942", words=160, most=200, limit=240, sizes=LARGE),
     )
 }
