@@ -127,7 +127,7 @@ def compiled(kernel: Any, arguments: dict[str, Any], target: str, options: dict[
     signature, constants, aligned = {}, {}, {}
     for index, parameter in enumerate(kernel.params):
         value = arguments[parameter.name]
-        if parameter.is_constexpr:
+        if parameter.is_constexpr or value is None:
             signature[parameter.name] = "constexpr"
             constants[parameter.name] = value
         elif isinstance(value, torch.Tensor):

@@ -111,19 +111,26 @@ class CompiledMixer:
         mode: str = "parallel",
         chunk: int | None = None,
         cu_seqlens: Any = None,
+        in_place: bool = False,
         check: bool = False,
         **inputs: Any,
     ) -> tuple[Any, Any]:
-        """Output [B, T, H, axes…] and the state after the last token."""
+        """Output [B, T, H, axes…] and the state after the last token.
+
+        With `in_place`, in recurrent mode and without gradients, the state given is moved on in
+        its own memory, and returned. Raises ValueError where it cannot be.
+        """
         self._require(mode)
         logarithms = self._logarithms(inputs)
         if check:
             self._backing.check_inputs(inputs)
         if mode == "reference":
+            if in_place:
+                raise ModeError("the reference changes nothing in place")
             return self._reference(inputs, state, cu_seqlens)
         module = load_module(self._backing.emitted(chunk, logarithms))
         result: tuple[Any, Any] = module.mix(
-            **inputs, state=state, mode=mode, cu_seqlens=cu_seqlens
+            **inputs, state=state, mode=mode, cu_seqlens=cu_seqlens, in_place=in_place
         )
         return result
 

@@ -86,6 +86,16 @@ class Mix(torch.autograd.Function):
         return unfolded(info, Mix.apply(settings, None, *rows))
 
 
+def check_in_place(mode, state, states, inputs):
+    """Raises ValueError where a state cannot be changed in its own memory."""
+    if mode != "recurrent" or state is None:
+        raise ValueError("in_place needs a state, and the recurrent mode")
+    if any(given is not x for given, x in zip(state.values(), states, strict=False)):
+        raise ValueError(f"in_place needs states of {states[0].dtype}")
+    if torch.is_grad_enabled() and any(x.requires_grad for x in (*states, *inputs)):
+        raise ValueError("in_place gives no gradients: use it under torch.no_grad()")
+
+
 def per_head(x, heads, dim):
     """A value with one row for each head along `dim`: groups serve consecutive heads."""
     if x.shape[dim] in (1, heads):

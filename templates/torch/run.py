@@ -6,7 +6,7 @@ Streams are [B, T, H, axes…], constants [B, H, axes…] and states [sequences,
 import torch
 
 
-def run_forward(program, chunk, streams, constants, states, size, outputs, cu_seqlens):
+def run_forward(program, chunk, streams, constants, states, size, outputs, cu_seqlens, in_place):
     """Fills `outputs` piece by piece, and returns the states after the last.
 
     Nothing of what happens inside is recorded, which makes its many small steps cheaper.

@@ -20,7 +20,7 @@ class Run:
         if type(tl).__name__ == "Absent":
             raise RuntimeError("these kernels need triton, which is not installed here")
         batch, self.length = streams[0].shape[:2]
-        self.chunk, self.device = chunk, streams[0].device
+        self.chunk, self.device, self.in_place = chunk, streams[0].device, False
         self.heads = max(x.shape[2] for x in streams)
         self.sequences = states[0].shape[0] if states else batch
         self.acc = accumulation(streams)
@@ -50,6 +50,10 @@ class Run:
     def flat(self, x):
         """A stream as [tokens, heads, axes…]."""
         return placed(x.reshape(x.shape[0] * x.shape[1], *x.shape[2:]))
+
+    def after(self, state):
+        """Memory for the state after the last token: its own, if it is changed in place."""
+        return state if self.in_place else torch.empty_like(state)
 
     def chunked(self, *lengths, dtype=None):
         """Memory for a value of each chunk and head."""
@@ -115,6 +119,9 @@ def start(kernel, programs, warps, arguments):
 
 
 OPTIONS = {"num_stages": 2, "enable_fp_fusion": True}
+if not torch.version.hip:
+    # Else the assembler may hold back registers for more programs at once, and spill.
+    OPTIONS["maxnreg"] = 255
 LANES = 64 if torch.version.hip else 32
 """Threads of a warp; TILES has warps of 32."""
 PRECISION = "ieee" if torch.version.hip else "tf32x3"
@@ -134,9 +141,10 @@ def product_dtype(streams):
     return half.pop() if len(half) == 1 else torch.float32
 
 
-def run_forward(program, chunk, streams, constants, states, size, outputs, cu_seqlens):
+def run_forward(program, chunk, streams, constants, states, size, outputs, cu_seqlens, in_place):
     """Fills `outputs`, and returns the states after the last token."""
     run = Run(streams, states, chunk, cu_seqlens)
+    run.in_place = in_place
     held = ([run.flat(x) for x in streams], [placed(x) for x in constants])
     firsts = [placed(x.to(run.acc)) for x in states]
     return program(run, *held, firsts, size, [run.flat(x) for x in outputs])

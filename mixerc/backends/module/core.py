@@ -212,8 +212,7 @@ class Core:
         defaults |= {size: "None" for size in self.options if self._from_others(size)}
         defaults |= {"layer": "0", "layers": "1"}
         sizes = [f"{size}={defaults[size]}" if size in defaults else size for size in self.options]
-        options = ("state=None", 'mode="parallel"', "chunk=None", "cu_seqlens=None")
-        parameters = ("*", *(i.name for i in self.inputs), *options, *sizes)
+        parameters = ("*", *(i.name for i in self.inputs), *_OPTIONS, *sizes)
         return laid_out(f"def mix({', '.join(parameters)}):", 0)
 
     def _heads(self) -> str:
@@ -272,6 +271,12 @@ class Core:
         axes = ", ".join(f'size["{axis.rstrip(chr(39))}"]' for axis in carry.axes)
         shape = ", ".join(part for part in ("sequences", "heads", axes) if part)
         return f"{self.streams[0].name}.new_zeros({shape}, dtype=dtype)"
+
+
+_OPTIONS = (
+    *("state=None", 'mode="parallel"', "chunk=None", "cu_seqlens=None"),
+    "in_place=False",
+)
 
 
 def _list_lines(items: list[str]) -> tuple[str, ...]:

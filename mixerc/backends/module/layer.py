@@ -31,8 +31,8 @@ _ENVIRONMENT = Environment(
 _WIDTH = 92
 _LAYOUT = "x and y are [B, T, d_model]; the state has a row for each sequence."
 _PLACE = 'place = {"device": device, "dtype": dtype}'
-_RECURRENT = 'mode="recurrent"'
-_RUNS = ("cu_seqlens=None", 'mode="parallel"', "chunk=None")
+_RECURRENT = ('mode="recurrent"', "in_place=in_place")
+_RUNS = ("cu_seqlens=None", 'mode="parallel"', "chunk=None", "in_place=False")
 _BUILT_WITH = ("layer=0", "layers=1", "device=None", "dtype=None")
 
 
@@ -60,9 +60,9 @@ def layer_text(
 ) -> str:
     """The class Layer of a mixer that has a y.
 
-    It calls `mix(*, NAME=…, SIZE=…, state=, mode=, chunk=, cu_seqlens=)` with the core's inputs
-    by name and the given sizes; the inputs in `logarithms` come as `log_NAME` where their
-    logarithm can be written exactly.
+    It calls `mix(*, NAME=…, SIZE=…, state=, mode=, chunk=, cu_seqlens=, in_place=)` with the
+    core's inputs by name and the given sizes; the inputs in `logarithms` come as `log_NAME`
+    where their logarithm can be written exactly.
     """
     template = _ENVIRONMENT.from_string(resources.read("templates", "module", "layer.py.j2"))
     text = template.render(view=layer_view(mixer, logarithms, sizes))
@@ -94,7 +94,7 @@ def layer_view(mixer: Mixer, logarithms: frozenset[str], sizes: tuple[str, ...])
         forward_signature=_signature("forward", (*streams, "*", *extra, *_RUNS)),
         forward_lines=_forward_lines(mixer, forward),
         result="y, State({**state, **past.kept})" if _uses_past(forward) else "y, state",
-        step_signature=_signature("step", (*streams, *(("*", *extra) if extra else ()))),
+        step_signature=_signature("step", (*streams, "*", *extra, "in_place=False")),
         step_lines=_step_lines(mixer),
         call=_call((*inputs, *first)),
         representation=", ".join(
@@ -278,7 +278,10 @@ _PREPARED = (
     ("T", "T = x.shape[1]"),
     ("head", "head = numbers(heads, x)"),
 )
-_RUN = ("state=state", "mode=mode", "chunk=chunk", "cu_seqlens=cu_seqlens")
+_RUN = (
+    *("state=state", "mode=mode", "chunk=chunk", "cu_seqlens=cu_seqlens"),
+    "in_place=in_place",
+)
 
 
 def _place(span: Span) -> str:
@@ -288,7 +291,7 @@ def _place(span: Span) -> str:
 
 def _call(names: tuple[str, ...]) -> str:
     given = (f"{name}={name}" for name in names)
-    return f"self({', '.join(('x', 'state', *given, _RECURRENT))})"
+    return f"self({', '.join(('x', 'state', *given, *_RECURRENT))})"
 
 
 def _step_lines(mixer: Mixer) -> tuple[str, ...]:

@@ -101,9 +101,12 @@ class _Launches:
             f"{self.name}_1", output, self.program.carries, Doors(tokens=True, buffers={})
         )
         given = {"out_at": "outputs[0]"}
+        # A state without an axis that programs split is read by several: not changed in place.
         names = [out.removeprefix("state_") for out in view.outs if out.startswith("state_")]
         for index, name in enumerate(names):
-            self.lines.append(f"last_{index} = torch.empty_like(states[{index}])")
+            own = set(view.split) <= set(self.program.carries[index][0].axes)
+            memory = "run.after" if own else "torch.empty_like"
+            self.lines.append(f"last_{index} = {memory}(states[{index}])")
             given |= {f"state_{name}": f"states[{index}]", f"last_{name}": f"last_{index}"}
         self._launch("scan", "token_scan", view, given)
         return self._view("The recurrent mode.", "size, outputs", self._lasts())
