@@ -4,29 +4,20 @@ A spec that was compiled before costs a look at the cache: nothing of the compil
 until something that the generated file does not hold is asked for.
 """
 
-from collections.abc import Mapping
-from functools import cached_property
+from collections.abc import Callable, Mapping
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import mixerc
 from mixerc.request import Request
 from mixerc.runtime.cache import find
+from mixerc.runtime.hardware import HARDWARE, hardware
 from mixerc.runtime.load import load_module
 from mixerc.runtime.mixer import Backing, CompiledMixer, of_module
 from mixerc.source import read_source
 
-TARGETS = (
-    "auto",
-    "torch",
-    "triton",
-    "triton:sm_80",
-    "triton:sm_90",
-    "triton:sm_100",
-    "triton:gfx942",
-)
-AUTO = "torch"
-"""What `auto` stands for: the Triton target has to be asked for until it was measured."""
+TARGETS = ("auto", "torch", "triton", *(f"triton:{name}" for name in HARDWARE))
 
 
 def compile(
@@ -39,8 +30,9 @@ def compile(
     """A mixer from a spec's file, its text, or the name of a spec that mixerc ships.
 
     `sizes` are header sizes by name. `chunk`, a power of two, is the number of tokens that the
-    parallel mode works on at once. `target` is "torch" (what "auto" means in this version) or
-    "triton". Raises SpecError for a spec with mistakes.
+    parallel mode works on at once. `target` is "torch", "triton" (kernels for this machine's GPU;
+    "triton:sm_90" and the like for another), or "auto": Triton for tensors on a GPU where it is
+    installed, torch elsewhere. Raises SpecError for a spec with mistakes.
     """
     if target not in TARGETS:
         raise ValueError(f"there is no target {target!r}; there are {', '.join(TARGETS)}")
@@ -50,7 +42,7 @@ def compile(
         source=read_source(spec),
         chunk=chunk,
         sizes=dict(sizes),
-        target=AUTO if target == "auto" else target,
+        target=f"triton:{hardware()}" if target == "triton" else target,
     )
     path = find(request.key("layer"))
     if path is None:
@@ -83,6 +75,11 @@ class Deferred:
         chunk = chunk or self.request.chunk
         known = find(self.request.core_key(chunk, logarithms))
         return known or self.pipeline.emitted(chunk, logarithms)
+
+    def on_gpu(self, chunk: int | None, logarithms: frozenset[str]) -> Callable[[], Path] | None:
+        """Makes the file for tensors on a GPU, where this one is not for them."""
+        request = self.request.on_gpu()
+        return partial(Deferred(request).emitted, chunk, logarithms) if request else None
 
     def layer_file(self) -> Path:
         """The generated file that holds the layer."""

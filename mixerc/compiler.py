@@ -55,10 +55,12 @@ CHUNKS = (CHUNK, CHUNK // 2, CHUNK // 4)
 
 EMITTERS: dict[str, Callable[[Mixer, Linear, Plan, str], GeneratedModule]] = {
     "torch": emit_torch,
+    "auto": partial(emit_torch, devices=True),
     "triton": partial(emit_triton, HARDWARE["sm_90"]),
     **{f"triton:{name}": partial(emit_triton, one) for name, one in HARDWARE.items()},
 }
-"""The targets, each with its arrow; kernels are made for the hardware that is named."""
+"""The targets, each with its arrow; kernels are made for the hardware that is named. A file for
+`auto` is that of `torch`, and hands tensors on a GPU to one of `triton`."""
 
 
 def emit(target: str, mixer: Mixer, linear: Linear, plan: Plan, spec: str) -> GeneratedModule:

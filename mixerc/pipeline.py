@@ -1,9 +1,9 @@
 """One spec on its way through the compiler, each stage computed when it is first asked for."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +107,11 @@ class Pipeline:
 
     def _text(self, chunk: int | None, logarithms: frozenset[str]) -> str:
         return self.lowered(chunk, logarithms)[1].text
+
+    def on_gpu(self, chunk: int | None, logarithms: frozenset[str]) -> Callable[[], Path] | None:
+        """Makes the file for tensors on a GPU, where this one is not for them."""
+        request = self.request.on_gpu()
+        return partial(Pipeline(request).emitted, chunk, logarithms) if request else None
 
     def lowered(
         self, chunk: int | None, logarithms: frozenset[str]

@@ -1,8 +1,9 @@
 """A compiled mixer: the function over the core's inputs, and the layer."""
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
@@ -31,6 +32,9 @@ class Backing(Protocol):
 
     def layer_file(self) -> Path:
         """The generated file that holds the layer."""
+
+    def on_gpu(self, chunk: int | None, logarithms: frozenset[str]) -> Callable[[], Path] | None:
+        """Makes the file for tensors on a GPU, where the others are not for them."""
 
     def reference(
         self, inputs: Mapping[str, Any], state: Mapping[str, Any] | None
@@ -89,7 +93,10 @@ class CompiledMixer:
     def module(self) -> ModuleType:
         """The generated module that holds the layer."""
         self._require("parallel")
-        return load_module(self._backing.layer_file())
+        module = load_module(self._backing.layer_file())
+        taken = inspect.signature(module.mix).parameters
+        logarithms = frozenset(d for d in module.DECAYS if f"log_{d}" in taken)
+        return self._served(module, None, logarithms)
 
     @property
     def source(self) -> str:
@@ -129,10 +136,21 @@ class CompiledMixer:
                 raise ModeError("the reference changes nothing in place")
             return self._reference(inputs, state, cu_seqlens)
         module = load_module(self._backing.emitted(chunk, logarithms))
+        self._served(module, chunk, logarithms)
         result: tuple[Any, Any] = module.mix(
             **inputs, state=state, mode=mode, cu_seqlens=cu_seqlens, in_place=in_place
         )
         return result
+
+    def _served(
+        self, module: ModuleType, chunk: int | None, logarithms: frozenset[str]
+    ) -> ModuleType:
+        """The module, which hands tensors on a GPU to another where there is one for them."""
+        file = self._backing.on_gpu(chunk, logarithms)
+        if file is not None and not module.ELSEWHERE:
+            other = cache(lambda: load_module(file()).mix)
+            module.ELSEWHERE["cuda"] = lambda **inputs: other()(**inputs)
+        return module
 
     def _reference(
         self, inputs: Mapping[str, Any], state: Mapping[str, Any] | None, cu_seqlens: Any

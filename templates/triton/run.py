@@ -118,10 +118,10 @@ def start(kernel, programs, warps, arguments):
     kernel[(programs,)](**arguments, num_warps=warps * 32 // LANES, **OPTIONS)
 
 
-OPTIONS = {"num_stages": 2, "enable_fp_fusion": True}
-if not torch.version.hip:
-    # Else the assembler may hold back registers for more programs at once, and spill.
-    OPTIONS["maxnreg"] = 255
+# Without a limit of their own NVIDIA's assembler holds back registers, for more programs at once,
+# and spills.
+REGISTERS = {} if torch.version.hip else {"maxnreg": 255}
+OPTIONS = {"num_stages": 2, "enable_fp_fusion": True, **REGISTERS}
 LANES = 64 if torch.version.hip else 32
 """Threads of a warp; TILES has warps of 32."""
 PRECISION = "ieee" if torch.version.hip else "tf32x3"

@@ -35,6 +35,7 @@ class CoreView:
     of_streams: str
     of_constants: str
     signature: tuple[str, ...]
+    elsewhere: tuple[str, ...]
     summary: str
     heads: str
     layout: tuple[str, ...]
@@ -81,15 +82,23 @@ class Inputs:
 class Core:
     """Reads off a mixer and its plan what the core's text needs.
 
-    With `every_axis` the sizes are those of all inputs, not only those that kernels speak of.
+    With `every_axis` the sizes are those of all inputs, not only those that kernels speak of; with
+    `devices`, other files may serve tensors of other devices.
     """
 
     def __init__(
-        self, mixer: Mixer, linear: Linear, plan: Plan, *, every_axis: bool = False
+        self,
+        mixer: Mixer,
+        linear: Linear,
+        plan: Plan,
+        *,
+        every_axis: bool = False,
+        devices: bool = False,
     ) -> None:
         self.mixer = mixer
         self.plan = plan
         self.every_axis = every_axis
+        self.devices = devices
         self.decays = decay_names(linear)
         self.inputs = _core_inputs(mixer, plan)
         self.streams = tuple(i for i in self.inputs if i.streams)
@@ -127,6 +136,7 @@ class Core:
             of_streams=self._gradients(self.streams),
             of_constants=self._gradients(self.constants),
             signature=self._signature(),
+            elsewhere=self._elsewhere() if self.devices else (),
             summary=self.mixer.citation[0] if self.mixer.citation else self.mixer.name,
             heads=self._heads(),
             layout=self._layout(),
@@ -214,6 +224,17 @@ class Core:
         sizes = [f"{size}={defaults[size]}" if size in defaults else size for size in self.options]
         parameters = ("*", *(i.name for i in self.inputs), *_OPTIONS, *sizes)
         return laid_out(f"def mix({', '.join(parameters)}):", 0)
+
+    def _elsewhere(self) -> tuple[str, ...]:
+        """Hands tensors of another device to the file that is for it."""
+        options = [option.split("=")[0] for option in _OPTIONS]
+        names = [*(i.name for i in self.inputs), *options, *self.options]
+        call = f"return other({', '.join(f'{name}={name}' for name in names)})"
+        return (
+            f"other = ELSEWHERE.get({self.streams[0].name}.device.type)",
+            "if other is not None:",
+            *(f"    {line}" for line in laid_out(call, 8)),
+        )
 
     def _heads(self) -> str:
         for value in self.inputs:

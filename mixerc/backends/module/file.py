@@ -14,7 +14,7 @@ from mixerc.backends.module.core import Core
 from mixerc.backends.module.inline import needed, used_names
 from mixerc.backends.module.layer import layer_text
 
-SHARED = (("module", "state.py"), ("module", "steps.py"))
+SHARED = (("module", "elsewhere.py"), ("module", "state.py"), ("module", "steps.py"))
 BOUNDARY = ("module", "op.py")
 
 

@@ -15,9 +15,12 @@ TORCH = Target(
 )
 
 
-def emit(mixer: Mixer, linear: Linear, plan: Plan, spec: str) -> GeneratedModule:
-    """The generated file; `spec` is the text that it was made from."""
-    core = Core(mixer, linear, plan)
+def emit(
+    mixer: Mixer, linear: Linear, plan: Plan, spec: str, *, devices: bool = False
+) -> GeneratedModule:
+    """The generated file; `spec` is the text that it was made from. With `devices`, whoever loads
+    the file may have other files serve other devices."""
+    core = Core(mixer, linear, plan, devices=devices)
     kernels = "\n\n".join(_program(view) for view in programs(core))
     return module_file(core, kernels, spec, TORCH)
 

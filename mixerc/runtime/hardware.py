@@ -1,0 +1,16 @@
+"""What a GPU of this machine is called among the kinds of hardware that kernels are made for."""
+
+import torch
+
+DEFAULT = "sm_90"
+HARDWARE = ("sm_80", DEFAULT, "sm_100", "gfx942")
+
+
+def hardware() -> str:
+    """The kind of this machine's first GPU: for one that is not among them the nearest older one,
+    and without a GPU the kind that files are made for by default."""
+    if torch.version.hip:
+        return "gfx942"
+    if not torch.cuda.is_available():
+        return DEFAULT
+    return {9: "sm_90", 10: "sm_100"}.get(torch.cuda.get_device_capability()[0], "sm_80")
