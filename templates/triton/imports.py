@@ -11,7 +11,7 @@ except ImportError:
         def __getattr__(self, name):
             return self
 
-        def __call__(self, function):
-            return function
+        def __call__(self, *functions, **options):
+            return functions[0] if functions else self
 
     triton = tl = Absent()

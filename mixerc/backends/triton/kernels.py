@@ -62,11 +62,21 @@ class KernelView:
     steps: str = ""
     tiles: Mapping[str, Dims] = field(default_factory=dict)
 
-    def held(self, chunk: int, block: int) -> int:
-        """The most places of tiles that live at once, with `block` places of each axis."""
+    @property
+    def integers(self) -> str:
+        """The numbers that a kernel is not compiled for."""
+        return str(["length", "HEADS", *self.doors.heads]).replace("'", '"')
+
+    def held(self, chunk: int, block: int, warps: int) -> float:
+        """The most places of tiles that a thread holds at once, with `block` places of each axis.
+
+        A warp's part of a matrix product gives each of its threads four places at least.
+        """
         loop = (f"    {line}" for line in self.lines)
         lines = ("for step:", *loop) if self.step else self.lines
-        return most_held((*self.before, *lines, *self.after), self.tiles, chunk, block)
+        threads = 32 * warps
+        text = (*self.before, *lines, *self.after)
+        return most_held(text, self.tiles, chunk, block, 4 * threads) / threads
 
 
 def map_kernel(

@@ -14,12 +14,18 @@ from mixerc.backends.triton.values import COLUMN, ROW, Dims
 NAME = re.compile(r"[A-Za-z_]\w*")
 
 
-def most_held(lines: Sequence[str], dims: Mapping[str, Dims], chunk: int, block: int) -> int:
-    """The most places that live at one line, with `block` places of each axis of the spec."""
+def most_held(
+    lines: Sequence[str], dims: Mapping[str, Dims], chunk: int, block: int, least: int = 1
+) -> int:
+    """The most places that live at one line, with `block` places of each axis of the spec.
+
+    A tile counts for at least `least` places: where it has fewer, several threads hold the same.
+    """
     spans = _spans(lines, dims)
     held = [0] * (len(lines) + 1)
     for name, (first, last) in spans.items():
         places = prod(chunk if d in (ROW, COLUMN) else block for d in dims[name])
+        places = max(places, least) if len(dims[name]) > 1 else places
         for line in range(first, last + 1):
             held[line] += places
     return max(held)

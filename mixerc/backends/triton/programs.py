@@ -10,7 +10,7 @@ from mixerc.backends.triton.cuts import ancestors, cuts, only_multiplied
 from mixerc.backends.triton.halving import edges
 from mixerc.backends.triton.kernels import KernelView, map_kernel, scan_kernel, token_kernel
 from mixerc.backends.triton.memory import Doors
-from mixerc.backends.triton.tiling import SMALLEST, Hardware
+from mixerc.backends.triton.tiling import Hardware
 from mixerc.backends.triton.values import COLUMN, ROW, Dims, dims_of, size_of
 from mixerc.plan import nodes as n
 from mixerc.plan.build import is_tile
@@ -165,7 +165,7 @@ class _Launches:
         self._launch("map", "map", view, given)
 
     def _best_edge(
-        self, nodes: tuple[n.Node, ...], whole: int, *, rows: bool
+        self, nodes: tuple[n.Node, ...], whole: float, *, rows: bool
     ) -> tuple[n.Node, ...]:
         """Where a kernel is best cut: its halves hold least; nowhere if they hold no less."""
         best: tuple[n.Node, ...] = ()
@@ -198,10 +198,10 @@ class _Launches:
         return ", ".join((*lengths, f"dtype={dtype}"))
 
     def _fits(self, view: KernelView) -> bool:
-        return self.hardware.least(partial(view.held, self.program.chunk)) <= self.hardware.most
+        return self._held(view) <= self.hardware.most
 
-    def _held(self, view: KernelView) -> int:
-        return view.held(self.program.chunk, SMALLEST)
+    def _held(self, view: KernelView) -> float:
+        return self.hardware.least(partial(view.held, self.program.chunk))
 
     def _map(self, nodes: tuple[n.Node, ...], *, rows: bool) -> KernelView:
         return map_kernel(self._next(), nodes, self._doors(), self.program.chunk, rows=rows)

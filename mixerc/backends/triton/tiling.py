@@ -11,48 +11,44 @@ from dataclasses import dataclass
 Tiling = tuple[int, int]
 """Places of an axis of the spec that a tile holds, and warps of 32 threads."""
 
-LARGE: tuple[Tiling, ...] = ((64, 4), (64, 8), (32, 4), (32, 8), (16, 4), (16, 8))
-WARPS_8: tuple[Tiling, ...] = ((64, 8), (32, 8), (16, 8))
-SMALLEST = 16
-"""Places of an axis in the smallest tile: the least that a matrix unit takes."""
+Held = Callable[[int, int], float]
+"""What a thread holds at once of a kernel's tiles, by places of an axis and warps."""
+
+SIZES: tuple[Tiling, ...] = ((64, 4), (64, 8), (32, 4), (32, 8), (16, 4), (16, 8))
+WARPS_8: tuple[Tiling, ...] = ((64, 8), (32, 8), (16, 8), (16, 4))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hardware:
     """`words` are the places of tiles that a thread can hold; of its registers (255; on gfx942 512)
     addresses, masks and operands of products on their way take the others. The first of `sizes`
-    that fits is taken; a kernel that would hold more than `most` is cut in two, and where one is
-    left with more than `limit`, chunks are shorter."""
+    that fits is taken, else the one with the least; a kernel that would hold more than `most` is
+    cut in two, and where one is left with more than `limit`, chunks are shorter."""
 
     name: str
     words: int
     most: int
     limit: int
-    sizes: tuple[Tiling, ...]
+    sizes: tuple[Tiling, ...] = SIZES
 
-    def tiling(self, held: Callable[[int], int], *, tokens: bool = False) -> Tiling:
-        """The tiles of a kernel; `held` says what it holds at once. Token by token there are sums
-        over lanes in every line, and a thread holds half as much."""
-        for block, warps in self.sizes:
-            if held(block) <= self._room(warps, tokens):
-                return block, warps
-        return self.sizes[-1]
+    def tiling(self, held: Held, *, tokens: bool = False) -> Tiling:
+        """The tiles of a kernel. Token by token there are sums over lanes in every line, and a
+        thread holds half as much."""
+        words = self.words / 2 if tokens else self.words
+        fitting = (size for size in self.sizes if held(*size) <= words)
+        return next(fitting, min(self.sizes, key=lambda size: held(*size)))
 
-    def least(self, held: Callable[[int], int]) -> float:
-        """Places that a thread holds of the smallest tiles."""
-        block, warps = self.sizes[-1]
-        return held(block) / (32 * warps)
-
-    def _room(self, warps: int, tokens: bool) -> int:
-        return self.words * 32 * warps // (2 if tokens else 1)
+    def least(self, held: Held) -> float:
+        """The least that a thread can hold of a kernel."""
+        return min(held(*size) for size in self.sizes)
 
 
 HARDWARE = {
     one.name: one
     for one in (
-        Hardware(name="sm_80", words=54, most=80, limit=100, sizes=WARPS_8),
-        Hardware(name="sm_90", words=144, most=156, limit=180, sizes=LARGE),
-        Hardware(name="sm_100", words=76, most=156, limit=180, sizes=LARGE),
-        Hardware(name="gfx942", words=160, most=200, limit=240, sizes=LARGE),
+        Hardware(name="sm_80", words=54, most=75, limit=100, sizes=WARPS_8),
+        Hardware(name="sm_90", words=144, most=156, limit=180),
+        Hardware(name="sm_100", words=76, most=156, limit=180),
+        Hardware(name="gfx942", words=160, most=200, limit=240),
     )
 }
