@@ -5,6 +5,7 @@ until something that the generated file does not hold is asked for.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import mixerc
 from mixerc.request import Request
 from mixerc.runtime.cache import find
-from mixerc.runtime.hardware import HARDWARE, hardware
+from mixerc.runtime.hardware import HARDWARE, gpu_target, hardware
 from mixerc.runtime.load import load_module
 from mixerc.runtime.mixer import Backing, CompiledMixer, of_module
 from mixerc.source import read_source
@@ -78,8 +79,10 @@ class Deferred:
 
     def on_gpu(self, chunk: int | None, logarithms: frozenset[str]) -> Callable[[], Path] | None:
         """Makes the file for tensors on a GPU, where this one is not for them."""
-        request = self.request.on_gpu()
-        return partial(Deferred(request).emitted, chunk, logarithms) if request else None
+        target = gpu_target(self.request.target)
+        if target is None:
+            return None
+        return partial(Deferred(replace(self.request, target=target)).emitted, chunk, logarithms)
 
     def layer_file(self) -> Path:
         """The generated file that holds the layer."""

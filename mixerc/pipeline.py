@@ -23,6 +23,7 @@ from mixerc.reference.whole import ReferenceStack
 from mixerc.request import Request, checked_sizes
 from mixerc.runtime.bounds import check_inputs
 from mixerc.runtime.cache import find, store
+from mixerc.runtime.hardware import gpu_target
 from mixerc.runtime.load import load_module
 from mixerc.runtime.mixer import CompiledMixer, CoreSignature, of_module
 
@@ -110,8 +111,10 @@ class Pipeline:
 
     def on_gpu(self, chunk: int | None, logarithms: frozenset[str]) -> Callable[[], Path] | None:
         """Makes the file for tensors on a GPU, where this one is not for them."""
-        request = self.request.on_gpu()
-        return partial(Pipeline(request).emitted, chunk, logarithms) if request else None
+        target = gpu_target(self.request.target)
+        if target is None:
+            return None
+        return partial(Pipeline(replace(self.request, target=target)).emitted, chunk, logarithms)
 
     def lowered(
         self, chunk: int | None, logarithms: frozenset[str]

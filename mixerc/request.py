@@ -2,11 +2,9 @@
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from importlib.util import find_spec
+from dataclasses import dataclass
 
 from mixerc.runtime.cache import key_of
-from mixerc.runtime.hardware import hardware
 from mixerc.source import Source
 
 
@@ -27,12 +25,6 @@ class Request:
     def core_key(self, chunk: int | None, logarithms: frozenset[str]) -> str:
         """The key of a file for this chunk length, with these decays given as logarithms."""
         return self.key("core", str(chunk), *sorted(logarithms))
-
-    def on_gpu(self) -> "Request | None":
-        """The request for tensors on a GPU, where the target is one for each device."""
-        if self.target != "auto" or find_spec("triton") is None:
-            return None
-        return replace(self, target=f"triton:{hardware()}")
 
 
 def checked_sizes(sizes: Mapping[str, float], known: tuple[str, ...]) -> None:

@@ -1,5 +1,7 @@
 """What a GPU of this machine is called among the kinds of hardware that kernels are made for."""
 
+from importlib.util import find_spec
+
 import torch
 
 DEFAULT = "sm_90"
@@ -14,3 +16,8 @@ def hardware() -> str:
     if not torch.cuda.is_available():
         return DEFAULT
     return {9: "sm_90", 10: "sm_100"}.get(torch.cuda.get_device_capability()[0], "sm_80")
+
+
+def gpu_target(target: str) -> str | None:
+    """The target of the file that serves tensors on a GPU, for one that is not itself for them."""
+    return f"triton:{hardware()}" if target == "auto" and find_spec("triton") else None

@@ -14,6 +14,7 @@ from mixerc.backends.triton.values import COLUMN, ROW, Dims
 
 _MADE = re.compile(r"^\s*(\w+) (?:=|\+=) ", re.MULTILINE)
 _UPDATED = re.compile(r"^\s*(\w+) (?:\+= |= tl\.maximum\(\1,)", re.MULTILINE)
+_STEP = "    "
 _PLACES = 32
 """Places of an axis of the spec for which the order is best."""
 
@@ -30,7 +31,7 @@ class _Statement:
 
 def ordered(lines: Sequence[str], dims: Mapping[str, Dims], chunk: int) -> tuple[str, ...]:
     """The lines in the better one of two orders: as they came, or from the last one back."""
-    statements = [_statement(group) for group in _groups(lines)]
+    statements = [_statement(_inside(group, dims, chunk)) for group in _groups(lines)]
     found = tuple(line for s in _backwards(statements, dims, chunk) for line in s.lines)
     before, after = (most_held(x, dims, chunk, _PLACES) for x in (lines, found))
     return found if after < before else tuple(lines)
@@ -46,6 +47,15 @@ def _groups(lines: Sequence[str]) -> Iterable[tuple[str, ...]]:
         group.append(line)
     if group:
         yield tuple(group)
+
+
+def _inside(lines: tuple[str, ...], dims: Mapping[str, Dims], chunk: int) -> tuple[str, ...]:
+    """A statement's lines; those within a loop in an order of their own."""
+    head, *rest = lines
+    if not head.startswith("for "):
+        return lines
+    inner = ordered([line.removeprefix(_STEP) for line in rest], dims, chunk)
+    return (head, *(f"{_STEP}{line}" for line in inner))
 
 
 def _statement(lines: tuple[str, ...]) -> _Statement:
