@@ -3,11 +3,11 @@
 import math
 from collections.abc import Callable, Iterable, Mapping
 
+from mixerc.accelerators import ACCELERATORS, WIDTHS
 from mixerc.algebra.classify import Algebra, classify
 from mixerc.algebra.linear import Linear, LinearState, decay_names
 from mixerc.diagnostics.diagnostic import Diagnostic
 from mixerc.frontend.growth import growing
-from mixerc.hardware import HARDWARE, WIDTHS
 from mixerc.ir.expr import Apply, Expr, Number, Size
 from mixerc.ir.mixer import Mixer, Stack
 from mixerc.ir.show import show_expr
@@ -213,7 +213,7 @@ def _floors(plan: Plan, sizes: Mapping[str, int], shares: Mapping[str, float]) -
     heads = sizes["heads"]
     yield f"So {TOKENS_SHOWN:,} tokens of {heads} heads take at least, in µs at peak rates"
     yield "(* where the products take longer than the bytes):"
-    machines = "".join(f"{machine.name:>12}" for machine in HARDWARE)
+    machines = "".join(f"{machine.name:>12}" for machine in ACCELERATORS)
     yield f"  {'':<22}{'MB':>8}{'GFLOP':>8}{machines}"
     programs = dict(plan.programs)
     for dtype, word in WIDTHS.items():
@@ -224,7 +224,7 @@ def _floors(plan: Plan, sizes: Mapping[str, int], shares: Mapping[str, float]) -
 
 def _floor_line(title: str, dtype: str, least: Floor) -> str:
     """Bytes and products, and the longer of the two on each machine."""
-    times = "".join(_floor_cell(least, machine.rates(dtype)) for machine in HARDWARE)
+    times = "".join(_floor_cell(least, machine.rates(dtype)) for machine in ACCELERATORS)
     return f"  {title:<22}{least.moved / 1e6:>8.1f}{least.products / 1e9:>8.2f}{times}".rstrip()
 
 

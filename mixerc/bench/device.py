@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import torch
 
 from mixerc.bench.clock import Clock, DeviceClock, HostClock
+from mixerc.runtime.hardware import hardware
 
 DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 USUAL = {"cpu": "float32", "cuda": "bfloat16"}
 """The dtype where none is asked for."""
-TARGETS = {"cpu": "torch", "cuda": "triton"}
 CLOCKS: dict[str, Callable[[], Clock]] = {"cpu": HostClock, "cuda": DeviceClock}
 
 
@@ -39,4 +39,5 @@ def chosen(device: str = "auto", dtype: str | None = None) -> tuple[str, str]:
 
 def device_of(name: str, dtype: str) -> Device:
     """The device with its clock, once its name has been chosen."""
-    return Device(name=name, target=TARGETS[name], dtype=DTYPES[dtype], clock=CLOCKS[name]())
+    target = "torch" if name == "cpu" else f"triton:{hardware()}"
+    return Device(name=name, target=target, dtype=DTYPES[dtype], clock=CLOCKS[name]())

@@ -187,7 +187,8 @@ def about(bed: Bed, setting: Setting) -> tuple[str, ...]:
     peer = bed.peer
     said = peer if isinstance(peer, str) else "; ".join(filter(None, (peer.name, peer.peer.said)))
     return (
-        f"{bed.subject.mixer.name} on {name}: {shape}, {bed.device.target} target",
+        f"{bed.subject.mixer.name} on {name}: {shape}",
+        f"target {bed.device.target}, chunks of {bed.subject.plan.chunk}",
         ", ".join(versions),
         f"fla: {said}",
     )

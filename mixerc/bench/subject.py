@@ -10,28 +10,36 @@ from mixerc.algebra.classify import classify
 from mixerc.algebra.linear import Linear, decay_names
 from mixerc.api import compile as compile_spec
 from mixerc.bench.inputs import Setting
-from mixerc.compiler import front, read_source
+from mixerc.compiler import front, lowered, read_source
 from mixerc.explain import numeric_sizes, shared_streams
 from mixerc.ir.mixer import Mixer, Stack
 from mixerc.plan.cost import cost
 from mixerc.plan.floor import Floor, floor, state_bytes
-from mixerc.plan.plan import CHUNK, Plan, make_plan
+from mixerc.plan.plan import Plan
 
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """`core` is the compiled mixer; `logarithms` says that its decays are given as logarithms."""
+    """`core` is the compiled mixer; `logarithms` says that its decays are given as logarithms.
+
+    `text` is the spec's, `target` what it was compiled for.
+    """
 
     mixer: Mixer
     linear: Linear
     core: Any
+    text: str
+    target: str
     logarithms: bool
 
     @cached_property
     def plan(self) -> Plan:
-        """The plan of the decays as they are given."""
-        decays = decay_names(self.linear) if self.logarithms else ()
-        return make_plan(self.linear, chunk=CHUNK, logarithms=frozenset(decays))
+        """The plan that the target's file was made from, for the decays as they are given."""
+        decays = frozenset(decay_names(self.linear) if self.logarithms else ())
+        made, _ = lowered(
+            self.target, self.mixer, self.linear, self.text, chunk=None, logarithms=decays
+        )
+        return made
 
     def floor(self, names: Iterable[str], setting: Setting) -> Floor:
         """The floor of these programs, for all tokens and heads of the setting."""
@@ -63,9 +71,17 @@ class Subject:
 
 def subject_of(spec: str | Path, *, target: str, logarithms: bool) -> Subject:
     """Compiles the spec; raises ValueError where it has no fast form for the target."""
-    mixer = front(read_source(spec))
+    source = read_source(spec)
+    mixer = front(source)
     linear = None if isinstance(mixer, Stack) else classify(mixer).linear
     if isinstance(mixer, Stack) or linear is None:
         raise ValueError(f"{mixer.name} has no fast form to time")
     core = compile_spec(spec, target=target)
-    return Subject(mixer=mixer, linear=linear, core=core, logarithms=logarithms)
+    return Subject(
+        mixer=mixer,
+        linear=linear,
+        core=core,
+        text=source.text,
+        target=target,
+        logarithms=logarithms,
+    )

@@ -1,7 +1,9 @@
 """Runs take turns, warm-up rounds do not count, medians do: by a clock that is told the times."""
 
+import torch
+
 from mixerc.bench.calls import usable
-from mixerc.bench.clock import WARMING, HostClock, interleaved
+from mixerc.bench.clock import WARMING, DeviceClock, HostClock, interleaved
 
 
 class Scripted:
@@ -37,3 +39,29 @@ def test_what_cannot_run_is_left_out_and_said() -> None:
     said: list[str] = []
     assert list(usable(makers, Scripted(), said.append)) == ["good"]
     assert said == ["bad: MemoryError: too large", "unmade: MemoryError: too large"]
+
+
+def test_the_clock_of_a_device_fills_its_caches_then_stands_around_the_run(monkeypatch) -> None:
+    order: list[str] = []
+
+    class Event:
+        def __init__(self, *, enable_timing: bool) -> None:
+            assert enable_timing
+
+        def record(self) -> None:
+            order.append("event")
+
+        def synchronize(self) -> None:
+            order.append("wait")
+
+        def elapsed_time(self, other: "Event") -> float:
+            return 250.0
+
+    class Buffer:
+        def zero_(self) -> None:
+            order.append("fill")
+
+    monkeypatch.setattr(torch, "empty", lambda *_, **__: Buffer())
+    monkeypatch.setattr("torch.cuda.Event", Event)
+    assert DeviceClock().seconds(lambda: order.append("run")) == 0.25
+    assert order == ["fill", "event", "run", "event", "wait"]

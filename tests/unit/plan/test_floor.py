@@ -2,7 +2,7 @@
 
 import pytest
 
-from mixerc.hardware import HARDWARE, WIDTHS
+from mixerc.accelerators import ACCELERATORS, WIDTHS
 from mixerc.plan.cost import cost
 from mixerc.plan.floor import Floor, Rates, floor
 from mixerc.plan.plan import make_plan
@@ -40,7 +40,7 @@ def test_programs_add_up() -> None:
     assert both.products == sum(part.contractions for part in parts)
 
 
-@pytest.mark.parametrize("machine", HARDWARE, ids=lambda machine: machine.name)
+@pytest.mark.parametrize("machine", ACCELERATORS, ids=lambda machine: machine.name)
 def test_every_machine_has_a_rate_for_every_dtype(machine) -> None:
     assert machine.products.keys() == WIDTHS.keys()
     assert machine.rates("bf16").products > machine.rates("fp32").products

@@ -14,10 +14,10 @@ WIDTHS = {"bf16": 2, "fp32": 4}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Hardware:
+class Accelerator:
     """Memory bandwidth, and the rate of matrix products by dtype of the streams.
 
-    On NVIDIA hardware a product of fp32 is three of tf32: the rate is a third of tf32's.
+    On NVIDIA GPUs a product of fp32 is three of tf32: the rate is a third of tf32's.
     """
 
     name: str
@@ -29,9 +29,9 @@ class Hardware:
         return Rates(bandwidth=self.bandwidth, products=self.products[dtype])
 
 
-HARDWARE = (
-    Hardware(name="A100 80GB", bandwidth=2.0e12, products={"bf16": 312e12, "fp32": 156e12 / 3}),
-    Hardware(name="H100 SXM", bandwidth=3.35e12, products={"bf16": 989e12, "fp32": 494e12 / 3}),
-    Hardware(name="B200", bandwidth=8.0e12, products={"bf16": 2250e12, "fp32": 1125e12 / 3}),
-    Hardware(name="MI300X", bandwidth=5.3e12, products={"bf16": 1307e12, "fp32": 163.4e12}),
+ACCELERATORS = (
+    Accelerator(name="A100 80GB", bandwidth=2.0e12, products={"bf16": 312e12, "fp32": 156e12 / 3}),
+    Accelerator(name="H100 SXM", bandwidth=3.35e12, products={"bf16": 989e12, "fp32": 494e12 / 3}),
+    Accelerator(name="B200", bandwidth=8.0e12, products={"bf16": 2250e12, "fp32": 1125e12 / 3}),
+    Accelerator(name="MI300X", bandwidth=5.3e12, products={"bf16": 1307e12, "fp32": 163.4e12}),
 )
