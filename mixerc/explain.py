@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Mapping
 
+from mixerc.accelerators import ACCELERATORS, WIDTHS
 from mixerc.algebra.classify import Algebra, classify
 from mixerc.algebra.linear import Linear, LinearState, decay_names
 from mixerc.diagnostics.diagnostic import Diagnostic
@@ -11,7 +12,9 @@ from mixerc.ir.expr import Apply, Expr, Number, Size
 from mixerc.ir.mixer import Mixer, Stack
 from mixerc.ir.show import show_expr
 from mixerc.ir.walk import core_expressions, walk
-from mixerc.plan.cost import Cost, cost
+from mixerc.plan.cost import cost
+from mixerc.plan.distribute import Program
+from mixerc.plan.floor import BOTH, FORWARD, Floor, Rates, floor, state_bytes
 from mixerc.plan.plan import Plan, make_plan
 
 EXAMPLE = {
@@ -24,6 +27,7 @@ EXAMPLE = {
 }
 AT_EXAMPLE = f"at d_model = {EXAMPLE['d_model']:.0f}, heads = {EXAMPLE['heads']:.0f}"
 CHUNK_SHOWN = 64
+TOKENS_SHOWN = 1000
 
 
 def explain_mixer(mixer: Mixer, algebra: Algebra, given: Mapping[str, float]) -> str:
@@ -49,7 +53,8 @@ def _counts(mixer: Mixer, linear: Linear, given: Mapping[str, float]) -> Iterabl
         yield f"Nothing is counted: {fault}"
         return
     sizes = numeric_sizes(mixer, given)
-    yield from (*_kept(linear, sizes), "", *_cost_table(linear, sizes))
+    shares = shared_streams(mixer, sizes)
+    yield from (*_kept(linear, sizes), "", *_cost_table(linear, sizes, shares))
 
 
 STACKS = "stacks have no fast form in this version: the reference runs them in float64"
@@ -78,6 +83,16 @@ def numeric_sizes(mixer: Mixer, given: Mapping[str, float]) -> dict[str, float]:
             sizes[size.name] = _number(size.default, sizes)
         sizes.setdefault(size.name, 64.0)
     return sizes
+
+
+def shared_streams(mixer: Mixer, sizes: Mapping[str, float]) -> dict[str, float]:
+    """Rows to a head of the streams that several heads have in common: groups over heads."""
+    shares = {}
+    for line in mixer.lines:
+        heads = line.sort.heads
+        copies = 1.0 if heads.shared else sizes.get(heads.group, sizes["heads"])
+        shares[line.name] = copies / sizes["heads"]
+    return {name: share for name, share in shares.items() if share < 1}
 
 
 def axes_of(mixer: Mixer) -> set[str]:
@@ -156,34 +171,66 @@ def _write(state: LinearState, index: int) -> str:
 
 def _kept(linear: Linear, sizes: Mapping[str, float]) -> Iterable[str]:
     yield "State in fp32, for N sequences and H heads (any T):"
-    total = 0
     for state in linear.states:
-        words = math.prod(int(sizes[axis.rstrip("'")]) for axis in state.axes)
-        total += 4 * words
         axes = ", ".join(state.axes)
-        yield f"  {state.name}[{axes}]  {4 * words:,} bytes * N * H"
+        yield f"  {state.name}[{axes}]  {state_bytes(state, sizes):,} bytes * N * H"
+    total = sum(state_bytes(state, sizes) for state in linear.states)
     yield f"  together {total:,} * N * H bytes; a cache of keys and values grows with T"
 
 
-def _cost_table(linear: Linear, sizes: Mapping[str, float]) -> Iterable[str]:
+def _cost_table(
+    linear: Linear, sizes: Mapping[str, float], shares: Mapping[str, float]
+) -> Iterable[str]:
     plan = make_plan(linear, chunk=CHUNK_SHOWN, logarithms=frozenset())
     counts = {name: int(value) for name, value in sizes.items() if value >= 1}
     shown = {axis for state in linear.states for axis in (a.rstrip("'") for a in state.axes)}
     at = ", ".join(f"{axis} = {counts[axis]}" for axis in sorted(shown))
-    yield f"Cost of a token and head, counted from the plan at {at}, C = {CHUNK_SHOWN}, fp32:"
-    heads = f"{'products':>12} {'other ops':>12} {'bytes, floor':>13} {'between':>10}"
-    yield f"  {'program':<10} {heads}"
+    yield f"Cost of a token and head, counted from the plan at {at}, C = {CHUNK_SHOWN}."
+    yield "Bytes are the least that cross memory; `between` is from kernel to kernel, in fp32:"
+    bytes_of = "".join(f"{f'bytes, {dtype}':>13}" for dtype in WIDTHS)
+    yield f"  {'program':<10} {'products':>12} {'other ops':>12}{bytes_of} {'between':>10}"
     for name, program in plan.programs:
-        yield _cost_line(name, cost(program, counts))
+        yield _cost_line(name, program, counts, shares)
     order = " + ".join(_order(state) for state in linear.states)
     yield f"  parallel O(T ({order})), recurrent O({_steps(linear)}) a token"
     yield f"  kernels: {_kernels(plan)}"
+    yield ""
+    yield from _floors(plan, counts, shares)
 
 
-def _cost_line(name: str, found: Cost) -> str:
-    numbers = (found.contractions, found.elementwise)
-    text = " ".join(f"{value:>12,.0f}" for value in numbers)
-    return f"  {name:<10} {text} {found.floor_bytes:>13,.0f} {found.buffer_bytes:>10,.0f}"
+def _cost_line(
+    name: str, program: Program, sizes: Mapping[str, int], shares: Mapping[str, float]
+) -> str:
+    found = cost(program, sizes)
+    moved = [floor([program], sizes, word=word, shares=shares).moved for word in WIDTHS.values()]
+    columns = "".join(f"{value:>13,.0f}" for value in moved)
+    work = f"{found.contractions:>12,.0f} {found.elementwise:>12,.0f}"
+    return f"  {name:<10} {work}{columns} {found.buffer_bytes:>10,.0f}"
+
+
+def _floors(plan: Plan, sizes: Mapping[str, int], shares: Mapping[str, float]) -> Iterable[str]:
+    """The time that no kernel can go below, on hardware with public peak rates."""
+    heads = sizes["heads"]
+    yield f"So {TOKENS_SHOWN:,} tokens of {heads} heads take at least, in µs at peak rates"
+    yield "(* where the products take longer than the bytes):"
+    machines = "".join(f"{machine.name:>12}" for machine in ACCELERATORS)
+    yield f"  {'':<22}{'MB':>8}{'GFLOP':>8}{machines}"
+    programs = dict(plan.programs)
+    for dtype, word in WIDTHS.items():
+        for title, names in (("forward", FORWARD), ("with backward", BOTH)):
+            found = floor((programs[name] for name in names), sizes, word=word, shares=shares)
+            yield _floor_line(f"{dtype}, {title}", dtype, found.times(TOKENS_SHOWN * heads))
+
+
+def _floor_line(title: str, dtype: str, least: Floor) -> str:
+    """Bytes and products, and the longer of the two on each machine."""
+    times = "".join(_floor_cell(least, machine.rates(dtype)) for machine in ACCELERATORS)
+    return f"  {title:<22}{least.moved / 1e6:>8.1f}{least.products / 1e9:>8.2f}{times}".rstrip()
+
+
+def _floor_cell(least: Floor, rates: Rates) -> str:
+    mark = "*" if least.bound(rates) == "products" else " "
+    return f"{1e6 * least.seconds(rates):>11.1f}{mark}"
 
 
 def _order(state: LinearState) -> str:

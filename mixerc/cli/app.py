@@ -20,6 +20,7 @@ _LATER = {
     "aot": "mixerc.ahead",
     "bench": "mixerc.bench",
     "checked_chunk": "mixerc.api",
+    "chosen": "mixerc.bench",
     "Pipeline": "mixerc.pipeline",
     "stages": "mixerc.dump",
     "verify": "mixerc.verify",

@@ -1,6 +1,8 @@
 """`verify` and `bench`: the commands that run a compiled mixer, for seconds or minutes."""
 
-from typing import Annotated
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Any
 
 import typer
 
@@ -41,23 +43,69 @@ def verify(
     of_each(specs, lawful)
 
 
+Tokens = Annotated[
+    int | None,
+    typer.Option(min=1, help="Length of the sequence: 4096 on a CPU, 1k to 64k on a GPU."),
+]
+Heads = Annotated[int | None, typer.Option(min=1, help="4 on a CPU, 16 on a GPU.")]
+Size = Annotated[int, typer.Option(min=1, help="Length of every axis of the core.")]
+Batch = Annotated[
+    int | None, typer.Option(min=1, help="1 on a CPU; on a GPU what makes 65,536 tokens.")
+]
+Device = Annotated[str, typer.Option(help="cpu, cuda, or auto: a GPU if there is one.")]
+Dtype = Annotated[
+    str | None, typer.Option(help="bfloat16 (on a GPU), float16 or float32 (on a CPU).")
+]
+
+
 @app.command()
 def bench(
     spec: Spec,
-    tokens: Annotated[int, typer.Option(min=1, help="Length of the sequence.")] = 4096,
+    tokens: Tokens = None,
+    heads: Heads = None,
+    size: Size = 64,
+    batch: Batch = None,
+    device: Device = "auto",
+    dtype: Dtype = None,
 ) -> None:
-    """Time a mixer against a loop over tokens and against causal attention, as ratios."""
+    """Time a mixer, as ratios: on a CPU against a loop over tokens and causal attention; on a GPU
+    against fla's kernels, causal attention and the floor of its plan."""
     source = source_of(spec)
     with reading(source):
         checked = front(source)
         if isinstance(checked, Stack) or classify(checked).linear is None:
             refuse(f"{checked.name} has no fast form to time")
         fitting(checked, {})
-        with progress_bar(moving=False) as progress:
-            task = progress.add_task(spec, total=None)
-            report = later("bench")(
-                spec,
-                tokens=tokens,
-                progress=lambda text: progress.update(task, description=text, refresh=True),
+        _available(device, dtype)
+        timed = partial(
+            later("bench"),
+            spec,
+            tokens=tokens,
+            heads=heads,
+            size=size,
+            batch=batch,
+            device=device,
+            dtype=dtype,
+        )
+        typer.echo(_timed(timed, spec))
+
+
+def _timed(run: Callable[..., Any], spec: str) -> str:
+    """The report, with what runs shown meanwhile; refuses what the target has no kernels for."""
+    with progress_bar(moving=False) as progress:
+        task = progress.add_task(spec, total=None)
+        try:
+            report = run(
+                progress=lambda text: progress.update(task, description=text, refresh=True)
             )
-    typer.echo(report.text)
+        except ValueError as error:
+            refuse(str(error))
+    return str(report.text)
+
+
+def _available(device: str, dtype: str | None) -> None:
+    """Refuses a device or a dtype that is not to be had here."""
+    try:
+        later("chosen")(device, dtype)
+    except ValueError as error:
+        usage(str(error))

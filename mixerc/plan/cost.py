@@ -3,18 +3,22 @@
 A contraction over a full tile counts 2 operations a product; a sibling level counts only its own
 pairs, so that a whole dyadic tower costs what one triangle does. Bytes are what has to cross
 memory: every load and output once, every value handed from kernel to kernel written and read.
+Streams may be narrower than fp32; states, and what kernels hand on, are sums and stay fp32.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
+from types import MappingProxyType
 
 from mixerc.plan import nodes as n
+from mixerc.plan.adjoint import cotangent_name
 from mixerc.plan.distribute import Program, is_scalar
 from mixerc.plan.plan import loads
 
 WORD = 4
-"""Bytes of a value: the floor is given for float32."""
+"""Bytes of a float32 value."""
+NO_SHARES: Mapping[str, float] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,8 +37,18 @@ class Cost:
         return self.contractions + self.elementwise
 
 
-def cost(program: Program, sizes: Mapping[str, int]) -> Cost:
-    """The cost of a program for one token of one head, at these lengths of axes."""
+def cost(
+    program: Program,
+    sizes: Mapping[str, int],
+    *,
+    word: int = WORD,
+    shares: Mapping[str, float] = NO_SHARES,
+) -> Cost:
+    """The cost of a program for one token of one head, at these lengths of axes.
+
+    `word` is the bytes of a value of the streams and of the output. `shares` are streams that
+    several heads have in common: rows of the stream to a head, 1/8 where eight heads share it.
+    """
     count = _Lengths(sizes, program.chunk)
     contractions = elementwise = buffers = 0.0
     for kernel in program.kernels:
@@ -48,8 +62,11 @@ def cost(program: Program, sizes: Mapping[str, int]) -> Cost:
                     elementwise += count.volume(node.axes) / 2 if width else 0
         handed = [x for x in kernel.stores if not is_scalar(x)]
         buffers += 2 * WORD * sum(count.volume(node.axes) for node in handed)
-    ends = [node.axes for node in loads(program)] + [node.axes for _, node in program.outputs]
-    floor = WORD * sum(count.volume(axes) for axes in ends if n.ROW in axes)
+    ends = [(node.name, node.axes) for node in loads(program)]
+    ends += [(name, node.axes) for name, node in program.outputs]
+    common = {**shares, **{cotangent_name(name): share for name, share in shares.items()}}
+    rows = [(common.get(name, 1.0), axes) for name, axes in ends if n.ROW in axes]
+    floor = word * sum(share * count.volume(axes) for share, axes in rows)
     chunk = program.chunk
     return Cost(
         contractions=contractions / chunk,

@@ -1,6 +1,7 @@
 """The command line as people use it: exit codes, one-line errors, nothing half done."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -125,6 +126,8 @@ def test_explain_prints_the_floor() -> None:
     assert "S[K, V]  16,384 bytes * N * H" in result.output
     assert "O(T (C (K + V) + K V))" in result.output
     assert "S[t] = a * S[t-1] + k * v" in result.output
+    assert "bytes, bf16" in result.output
+    assert re.search(r"^  bf16, forward +10\.2 +0\.46 .* 3\.1 ", result.output, re.M)
 
 
 @pytest.mark.parametrize("path", sorted(SPECS.glob("*.mix")), ids=lambda path: path.stem)
