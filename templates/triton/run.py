@@ -68,11 +68,14 @@ class Run:
     def launch(self, kernel, programs, size, axes, split, whole=(), **arguments):
         """Runs a kernel for each head and each block of the `split` axes, some number of times.
 
-        A tile holds every place of the axes in `whole`.
+        A tile holds every place of the axes in `whole`; where these are long it holds fewer of the
+        others.
         """
         block, warps = TILES[kernel.__name__]
+        for axis in whole:
+            block = max(block * 64 // max(size[axis], 64), 16)
         for axis in axes:
-            places = max(triton.next_power_of_2(size[axis]), 16)
+            places = 1 << (max(size[axis], 16) - 1).bit_length()
             arguments[axis] = size[axis]
             arguments[f"{axis}_BLOCK"] = places if axis in whole else min(places, block)
         for axis in split:

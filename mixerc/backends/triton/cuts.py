@@ -1,9 +1,9 @@
 """Which values are stored between the kernels of a pass, beside those that the plan hands on.
 
 A kernel makes what it needs anew in each of its programs. That is cheap for what has the axes of
-the spec that the program has a block of. A value without any of them (scores, a normaliser) is the
-same in every block, and where it is a sum over an axis each program would run a loop for it: it is
-made once, and read.
+the spec that the program has a block of. A value without any of them (scores, a normaliser, a
+decay of each row) is the same in every block, and where it is a sum over an axis, or grown level by
+level, each program would run a loop for it, or exchange rows many times: it is made once, and read.
 """
 
 from collections.abc import Collection, Iterable
@@ -62,12 +62,13 @@ def ancestors(nodes: Iterable[n.Node], given: Collection[n.Node] = ()) -> tuple[
 
 
 def _looped(order: tuple[n.Node, ...], given: Collection[n.Node]) -> set[n.Node]:
-    """The nodes that wait for a sum over an axis of the spec."""
+    """The nodes that wait for a sum over an axis of the spec, or for rows to grow."""
     found: set[n.Node] = set()
     for node in order:
         if node in given or is_scalar(node):
             continue
-        if _sums(node) or any(arg in found for arg in node.args):
+        grows = isinstance(node, n.Grow) and all(map(is_tile, node.axes))
+        if grows or _sums(node) or any(arg in found for arg in node.args):
             found.add(node)
     return found
 

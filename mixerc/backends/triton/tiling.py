@@ -18,6 +18,9 @@ SIZES: tuple[Tiling, ...] = ((64, 4), (64, 8), (32, 4), (32, 8), (16, 4), (16, 8
 WARPS_8: tuple[Tiling, ...] = ((64, 8), (32, 8), (16, 8), (16, 4))
 
 
+_OF_TOKENS = 16
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hardware:
     """`words` are the places of tiles that a thread can hold; of its registers (255; on gfx942 512)
@@ -32,9 +35,9 @@ class Hardware:
     sizes: tuple[Tiling, ...] = SIZES
 
     def tiling(self, held: Held, *, tokens: bool = False) -> Tiling:
-        """The tiles of a kernel. Token by token there are sums over lanes in every line, and a
-        thread holds half as much."""
-        words = self.words / 2 if tokens else self.words
+        """The tiles of a kernel. Token by token there are sums over lanes in every line: a thread
+        holds less there, and small tiles make many programs."""
+        words = _OF_TOKENS if tokens else self.words
         fitting = (size for size in self.sizes if held(*size) <= words)
         return next(fitting, min(self.sizes, key=lambda size: held(*size)))
 
@@ -47,8 +50,8 @@ HARDWARE = {
     one.name: one
     for one in (
         Hardware(name="sm_80", words=54, most=75, limit=100, sizes=WARPS_8),
-        Hardware(name="sm_90", words=144, most=156, limit=180),
-        Hardware(name="sm_100", words=76, most=156, limit=180),
+        Hardware(name="sm_90", words=100, most=140, limit=180),
+        Hardware(name="sm_100", words=60, most=115, limit=180),
         Hardware(name="gfx942", words=160, most=200, limit=240),
     )
 }
