@@ -14,6 +14,7 @@ from mixerc.algebra.classify import classify as classify
 from mixerc.algebra.linear import Linear
 from mixerc.artifact import GeneratedModule
 from mixerc.backends.torch.emit import emit as emit_torch
+from mixerc.backends.triton.emit import BUNDLE
 from mixerc.backends.triton.emit import emit as emit_triton
 from mixerc.backends.triton.tiling import HARDWARE
 from mixerc.frontend import syntax
@@ -58,9 +59,13 @@ EMITTERS: dict[str, Callable[[Mixer, Linear, Plan, str], GeneratedModule]] = {
     "auto": partial(emit_torch, devices=True),
     "triton": partial(emit_triton, HARDWARE["sm_90"]),
     **{f"triton:{name}": partial(emit_triton, one) for name, one in HARDWARE.items()},
+    **{
+        f"bundle:{name}": partial(emit_triton, one, target=BUNDLE) for name, one in HARDWARE.items()
+    },
 }
 """The targets, each with its arrow; kernels are made for the hardware that is named. A file for
-`auto` is that of `torch`, and hands tensors on a GPU to one of `triton`."""
+`auto` is that of `torch`, and hands tensors on a GPU to one of `triton`; one for `bundle` stands
+beside binaries."""
 
 
 def emit(target: str, mixer: Mixer, linear: Linear, plan: Plan, spec: str) -> GeneratedModule:

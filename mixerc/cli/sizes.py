@@ -23,6 +23,19 @@ def numbers(pairs: list[str]) -> dict[str, float]:
     return sizes
 
 
+def alternatives(pairs: list[str]) -> tuple[dict[str, float], ...]:
+    """`K=64,128` as two choices of sizes; of several such lists the values go together in order."""
+    lists = {name: values.split(",") for name, _, values in (x.partition("=") for x in pairs)}
+    counts = {len(values) for values in lists.values()} - {1}
+    if len(counts) > 1:
+        usage("lists of sizes go together: each has the same number of values")
+    choices = range(max(counts, default=1))
+    return tuple(
+        numbers([f"{name}={v[i] if len(v) > 1 else v[0]}" for name, v in lists.items()])
+        for i in choices
+    )
+
+
 def fitting(checked: Mixer | Stack, sizes: Mapping[str, float], also: Iterable[str] = ()) -> None:
     """Refuses sizes that the header does not have, and axes that would have no length."""
     try:

@@ -1,5 +1,6 @@
 """`compile`, `new` and `fmt`: the commands that write a file."""
 
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +12,7 @@ from mixerc.cli.app import Sizes, Spec, Specs, app, later
 from mixerc.cli.files import folder_for, source_of, write_whole
 from mixerc.cli.judge import of_each
 from mixerc.cli.report import reading, refuse, usage
-from mixerc.cli.sizes import fitting, numbers
+from mixerc.cli.sizes import alternatives, fitting
 from mixerc.compiler import EMITTERS, front, parse
 from mixerc.diagnostics.diagnostic import SpecError
 from mixerc.explain import STACKS
@@ -20,6 +21,7 @@ from mixerc.ir.mixer import Mixer, Stack
 from mixerc.request import Request
 from mixerc.source import Source
 
+_TARGETS = tuple(name for name in EMITTERS if name.partition(":")[0] in ("torch", "triton"))
 DTYPES = ("bfloat16", "float16", "float32")
 
 
@@ -33,56 +35,78 @@ def compile_command(
     aot: Annotated[
         str | None, typer.Option(help=f"Also binaries of the kernels: {', '.join(HARDWARE)}.")
     ] = None,
-    dtype: Annotated[str, typer.Option(help="Of the binaries' inputs.")] = "bfloat16",
+    dtype: Annotated[
+        str, typer.Option(help="Of the binaries' inputs; several with commas.")
+    ] = "bfloat16",
     chunk: Annotated[int | None, typer.Option(help="Tokens a chunk, a power of two.")] = None,
     size: Sizes = [],  # noqa: B006 - typer reads the default
     dump: Annotated[Path | None, typer.Option(help="A folder for every stage as text.")] = None,
 ) -> None:
-    """Write the generated module: one file that needs torch (and triton, for that target)."""
-    source, sizes = source_of(spec), numbers(size)
+    """Write the generated module: one file that needs torch (and triton, for that target).
+
+    With --aot a folder with the file and its kernels' binaries, which need no compiler;
+    `--size K=64,128` makes them for several sizes.
+    """
+    source, choices = source_of(spec), alternatives(size)
     _check_chunk(chunk)
     _check_target(target, aot, dtype)
+    if aot is None and len(choices) > 1:
+        usage("several sizes are for --aot: a file is made for one")
     with reading(source):
         checked = front(source)
-        fitting(checked, sizes)
-        pipeline = later("Pipeline")(
-            Request(
-                source=source, chunk=chunk, sizes=sizes, target=f"triton:{aot}" if aot else target
-            )
-        )
+        for sizes in choices:
+            fitting(checked, sizes)
+        target = f"bundle:{aot}" if aot else target
+        sizes = choices[0] if len(choices) == 1 else {}
+        request = Request(source=source, chunk=chunk, sizes=sizes, target=target)
+        pipeline = later("Pipeline")(request)
         if dump is not None:
             _write_stages(dump, later("stages")(pipeline))
         _refuse_without_file(checked)
-        _write(pipeline, output, aot, dtype)
+        if aot is None:
+            _write(pipeline, output)
+        else:
+            _bundle(pipeline, output, tuple(product(choices, dtype.split(","))))
     typer.echo(f"{output}: {checked.name}")
 
 
-def _write(pipeline: Any, output: Path, aot: str | None, dtype: str) -> None:
-    """The generated file, or a folder with it and its kernels' binaries."""
+def _text(pipeline: Any) -> str:
+    """The generated file, or why there is none."""
     try:
-        text = pipeline.layer_file().read_text(encoding="utf-8")
-        if aot is None:
-            write_whole(output, text)
-            return
-        folder_for(output)
-        made = later("aot")(pipeline, output, aot, dtype)
+        text: str = pipeline.layer_file().read_text(encoding="utf-8")
     except ValueError as error:
         refuse(str(error))
-    write_whole(output / f"{pipeline.mixer.name}.py", text)
-    for kernel in made:
+    return text
+
+
+def _write(pipeline: Any, output: Path) -> None:
+    write_whole(output, _text(pipeline))
+
+
+def _bundle(pipeline: Any, folder: Path, choices: tuple[Any, ...]) -> None:
+    """A folder with the generated file and its kernels' binaries."""
+    text = _text(pipeline)
+    folder_for(folder)
+    try:
+        made = later("aot")(pipeline, folder, choices)
+    except ValueError as error:
+        refuse(str(error))
+    write_whole(folder / f"{pipeline.mixer.name}.py", text)
+    for one in made:
         typer.echo(
-            f"  {kernel.name}: {kernel.registers} registers, {kernel.stack} bytes of stack, "
-            f"{kernel.shared} bytes shared, {kernel.matrix} matrix instructions"
+            f"  {one.file}: {one.registers} registers, {one.stack} bytes of stack, "
+            f"{one.shared} bytes shared, {one.matrix} matrix instructions"
         )
 
 
 def _check_target(target: str, aot: str | None, dtype: str) -> None:
-    if target not in EMITTERS:
-        usage(f"there is no target {target!r}; there are {', '.join(EMITTERS)}")
+    if target not in _TARGETS:
+        usage(f"there is no target {target!r}; there are {', '.join(_TARGETS)}")
     if aot is not None and aot not in HARDWARE:
         usage(f"there is no hardware {aot!r}; there are {', '.join(HARDWARE)}")
-    if dtype not in DTYPES:
-        usage(f"there is no dtype {dtype!r}; there are {', '.join(DTYPES)}")
+    for one in dtype.split(","):
+        if one not in DTYPES:
+            usage(f"there is no dtype {one!r}; there are {', '.join(DTYPES)}")
 
 
 def _check_chunk(chunk: int | None) -> None:

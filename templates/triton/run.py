@@ -4,7 +4,6 @@ Streams are [B, T, H, axes…], constants [B, H, axes…] and states [sequences,
 """
 
 import torch
-import triton
 import triton.language as tl
 
 
@@ -17,8 +16,6 @@ class Run:
     """
 
     def __init__(self, streams, states, chunk, cu_seqlens):
-        if type(tl).__name__ == "Absent":
-            raise RuntimeError("these kernels need triton, which is not installed here")
         batch, self.length = streams[0].shape[:2]
         self.chunk, self.device, self.in_place = chunk, streams[0].device, False
         self.heads = max(x.shape[2] for x in streams)
@@ -84,7 +81,9 @@ class Run:
         given = {"HEADS": self.heads, "length": self.length, "CHUNK": self.chunk, "PREC": PRECISION}
         given |= {"ACC": DTYPES[self.acc], "DOT": DTYPES[self.dot], "WIDE": DTYPES[wide]}
         if programs:
-            start(kernel, programs * self.heads, warps, {**arguments, **given})
+            options = {"num_warps": warps * 32 // LANES, **OPTIONS, **REGISTERS}
+            arguments |= given
+            start(kernel, programs * self.heads, options, arguments, self.dot)
 
     def map(self, kernel, size, axes, split, **arguments):
         """A kernel over all chunks at once."""
@@ -110,21 +109,7 @@ def placed(x):
     return x if x.data_ptr() % 16 == 0 else x.clone()
 
 
-def start(kernel, programs, warps, arguments):
-    """Every launch of the file goes through here; nothing is tuned while it runs."""
-    first = next(x for x in arguments.values() if isinstance(x, torch.Tensor))
-    if first.device.type == "cpu" and isinstance(kernel, triton.JITFunction):
-        raise RuntimeError(
-            "Triton kernels run on a GPU; on a CPU they are interpreted, slowly, "
-            "where TRITON_INTERPRET=1 is set before Python starts"
-        )
-    kernel[(programs,)](**arguments, num_warps=warps * 32 // LANES, **OPTIONS)
-
-
-# Without a limit of their own NVIDIA's assembler holds back registers, for more programs at once,
-# and spills.
-REGISTERS = {} if torch.version.hip else {"maxnreg": 255}
-OPTIONS = {"num_stages": 2, "enable_fp_fusion": True, **REGISTERS}
+OPTIONS = {"num_stages": 2, "enable_fp_fusion": True}
 LANES = 64 if torch.version.hip else 32
 """Threads of a warp; TILES has warps of 32."""
 PRECISION = "ieee" if torch.version.hip else "tf32x3"

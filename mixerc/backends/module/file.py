@@ -96,7 +96,10 @@ def _tidy(text: str) -> str:
     """Imports that the file does not use are left out, and it ends with one newline."""
     body = text.split("\n\nimport ", 1)[1]
     for name, line in (
+        ("ctypes", "import ctypes\n"),
         ("functools", "import functools\n"),
+        ("json", "import json\n"),
+        ("pathlib", "import pathlib\n"),
         ("math", "import math\n"),
         ("functional", "from torch.nn import functional\n"),
     ):

@@ -16,13 +16,25 @@ from mixerc.plan.plan import Plan
 TRITON = Target(
     name="triton",
     needs="torch and triton",
-    helpers=(("triton", "device.py"), ("triton", "run.py")),
+    helpers=(("triton", "device.py"), ("triton", "start.py"), ("triton", "run.py")),
+    imports=("triton", "imports.py"),
+)
+BUNDLE = Target(
+    name="bundle",
+    needs="torch and the binaries of its kernels, which lie beside it",
+    helpers=(("triton", "device.py"), ("triton", "binary.py"), ("triton", "run.py")),
     imports=("triton", "imports.py"),
 )
 
 
 def emit(
-    hardware: Hardware, mixer: Mixer, linear: Linear, plan: Plan, spec: str
+    hardware: Hardware,
+    mixer: Mixer,
+    linear: Linear,
+    plan: Plan,
+    spec: str,
+    *,
+    target: Target = TRITON,
 ) -> GeneratedModule:
     """The generated file for some hardware; `spec` is the text that it was made from."""
     if any(isinstance(x, n.Concat | n.Part) for x in _nodes(plan)):
@@ -35,7 +47,7 @@ def emit(
     every = (kernel for view in views for _, kernel in view.kernels)
     least = (hardware.least(partial(x.held, plan.chunk)) for x in every if not x.doors.tokens)
     fits = all(words <= hardware.limit for words in least)
-    return module_file(core, kernels, spec, TRITON, fits=fits)
+    return module_file(core, kernels, spec, target, fits=fits)
 
 
 def _nodes(plan: Plan) -> Iterator[n.Node]:
@@ -45,13 +57,14 @@ def _nodes(plan: Plan) -> Iterator[n.Node]:
 
 
 def _tiles(views: tuple[LaunchView, ...], hardware: Hardware, chunk: int) -> str:
-    """The table of tiles: places of an axis and warps, by kernel."""
+    """The table of tiles (places of an axis and warps, by kernel), and what a thread may use."""
     lines = []
     for view in views:
         for _, kernel in view.kernels:
             found = hardware.tiling(partial(kernel.held, chunk), tokens=kernel.doors.tokens)
             lines.append(f'    "{kernel.name}": {found},')
-    return "\n".join(("TILES = {", *lines, "}"))
+    registers = {"maxnreg": hardware.registers} if hardware.registers else {}
+    return "\n".join((f"REGISTERS = {registers}".replace("'", '"'), "TILES = {", *lines, "}"))
 
 
 def _program(view: LaunchView) -> str:

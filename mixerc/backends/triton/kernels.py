@@ -63,6 +63,13 @@ class KernelView:
     tiles: Mapping[str, Dims] = field(default_factory=dict)
 
     @property
+    def body(self) -> str:
+        """All of the text but the name."""
+        head = "\n".join(self.head).replace(self.name, "", 1)
+        parts = (self.places, self.before, self.step, self.lines, self.after)
+        return "\n".join((head, self.steps, str(self.blocks), *(x for part in parts for x in part)))
+
+    @property
     def integers(self) -> str:
         """The numbers that a kernel is not compiled for."""
         return str(["length", "HEADS", *self.doors.heads]).replace("'", '"')

@@ -31,12 +31,12 @@ class LaunchView:
 
 def programs(core: Core, hardware: Hardware) -> tuple[LaunchView, ...]:
     """The four programs, in the order of the file."""
-    plan = core.plan
+    plan, known = core.plan, dict[str, str]()
     return (
-        _Launches("states", plan.forward, core.loads, hardware).states(),
-        _Launches("forward", plan.forward, core.loads, hardware).forward(),
-        _Launches("recurrent", plan.recurrent, core.loads, hardware).recurrent(),
-        _Launches("backward", plan.backward, core.loads, hardware).backward(plan.forward),
+        _Launches("states", plan.forward, core.loads, hardware, known).states(),
+        _Launches("forward", plan.forward, core.loads, hardware, known).forward(),
+        _Launches("recurrent", plan.recurrent, core.loads, hardware, known).recurrent(),
+        _Launches("backward", plan.backward, core.loads, hardware, known).backward(plan.forward),
     )
 
 
@@ -49,6 +49,7 @@ class _Launches:
     program: Program
     inputs: Inputs
     hardware: Hardware
+    known: dict[str, str]
     lines: list[str] = field(default_factory=list)
     kernels: list[tuple[str, KernelView]] = field(default_factory=list)
     buffers: dict[n.Node, str] = field(default_factory=dict)
@@ -227,7 +228,7 @@ class _Launches:
 
     def _launch(self, template: str, how: str, view: KernelView, given: dict[str, str]) -> None:
         """The call of a kernel with all that it takes."""
-        self.kernels.append((template, view))
+        name = self._name(template, view)
         arguments = [f"{name}={text}" for name, text in given.items()]
         doors = view.doors
         for pointer, name in doors.pointers.items():
@@ -235,8 +236,15 @@ class _Launches:
         arguments += [f"{heads}={self._tensor('', x)}.shape[1]" for heads, x in doors.heads.items()]
         arguments += [f"{name}={text}" for text, name in doors.numbers.items()]
         axes, split = tuple_text(_quoted(view.sizes)), tuple_text(_quoted(map(size_of, view.split)))
-        text = f"run.{how}({view.name}, size, {axes}, {split}, {', '.join(arguments)})"
+        text = f"run.{how}({name}, size, {axes}, {split}, {', '.join(arguments)})"
         self.lines += laid_out(text, 4)
+
+    def _name(self, template: str, view: KernelView) -> str:
+        """The name of a kernel in the file: one that several programs run is there once."""
+        if view.body not in self.known:
+            self.known[view.body] = view.name
+            self.kernels.append((template, view))
+        return self.known[view.body]
 
     def _tensor(self, pointer: str, name: str) -> str:
         """The variable of what a pointer points to."""

@@ -26,13 +26,16 @@ class Hardware:
     """`words` are the places of tiles that a thread can hold; of its registers (255; on gfx942 512)
     addresses, masks and operands of products on their way take the others. The first of `sizes`
     that fits is taken, else the one with the least; a kernel that would hold more than `most` is
-    cut in two, and where one is left with more than `limit`, chunks are shorter."""
+    cut in two, and where one is left with more than `limit`, chunks are shorter. On sm_80 the
+    assembler holds registers back for more programs at once, and spills, unless `registers` says
+    how many a thread has."""
 
     name: str
     words: int
     most: int
     limit: int
     sizes: tuple[Tiling, ...] = SIZES
+    registers: int | None = None
 
     def tiling(self, held: Held, *, tokens: bool = False) -> Tiling:
         """The tiles of a kernel. Token by token there are sums over lanes in every line: a thread
@@ -49,9 +52,9 @@ class Hardware:
 HARDWARE = {
     one.name: one
     for one in (
-        Hardware(name="sm_80", words=54, most=75, limit=100, sizes=WARPS_8),
-        Hardware(name="sm_90", words=100, most=140, limit=180),
-        Hardware(name="sm_100", words=60, most=115, limit=180),
+        Hardware(name="sm_80", words=54, most=75, limit=100, sizes=WARPS_8, registers=255),
+        Hardware(name="sm_90", words=90, most=124, limit=180),
+        Hardware(name="sm_100", words=44, most=58, limit=120),
         Hardware(name="gfx942", words=160, most=200, limit=240),
     )
 }

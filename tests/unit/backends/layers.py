@@ -41,9 +41,11 @@ def stand_in(mixer: Mixer, sizes: dict[str, Any], state_type: Any) -> Callable[.
         mode: str = "parallel",
         chunk: int | None = None,
         cu_seqlens: Tensor | None = None,
+        in_place: bool = False,
         **inputs: Tensor,
     ) -> tuple[Tensor, Any]:
         assert mode in ("parallel", "recurrent")
+        assert not in_place
         given = {name.removeprefix("log_"): value for name, value in inputs.items()}
         for name in inputs:
             if name.startswith("log_"):

@@ -37,6 +37,7 @@ def running_sum(name: str, state_type: Any) -> Any:
         mode: str = "parallel",
         chunk: int | None = None,
         cu_seqlens: Tensor | None = None,
+        in_place: bool = False,
         **inputs: Tensor,
     ) -> tuple[Tensor, Any]:
         o = inputs[name].cumsum(1)
