@@ -79,6 +79,11 @@ class Body:
         room = 4 * (self.depth + 2)
         self.lines += ["    " * self.depth + line for line in laid_out(text, room)]
 
+    def taken(self) -> tuple[str, ...]:
+        """The lines written since the last time: a part of the kernel."""
+        lines, self.lines = tuple(self.lines), []
+        return lines
+
     def fresh(self, called: str) -> str:
         """A name that no other variable has."""
         count = self._taken.get(called, 0)

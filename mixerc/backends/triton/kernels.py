@@ -96,7 +96,7 @@ def map_kernel(
     axes = tuple(a for a in targets[0].axes if not is_tile(a))
     for axis in axes:
         body.open_axis(scope, axis, first_of(axis))
-    places, body.lines = tuple(body.lines), []
+    places = body.taken()
     body.open_sums(targets, scope)
     outs = tuple(f"out_{index}_at" for index in range(len(targets)))
     for out, target in zip(outs, targets, strict=True):
@@ -111,7 +111,7 @@ def map_kernel(
         given=("length", "first_at", "count_at", "batch_at"),
         tiles=body.tiles,
         places=("i = tl.arange(0, CHUNK)", *_CHUNK, *places),
-        lines=ordered(body.lines, body.tiles, chunk),
+        lines=ordered(body.taken(), body.tiles, chunk),
     )
 
 
@@ -123,13 +123,13 @@ def scan_kernel(
     scope = Scope()
     for axis in carry.axes:
         body.open_axis(scope, axis, first_of(axis))
-    places, body.lines = ("i = tl.arange(0, CHUNK)", *body.lines), []
+    places = ("i = tl.arange(0, CHUNK)", *body.taken())
     state = _state(body, doors, scope, carry)
-    before, body.lines = tuple(body.lines), []
+    before = body.taken()
     _store(body, doors, scope, "kept_at", CHUNKS, state, state.dims)
     (value,) = body.compute((after,), scope)
     body.put(f"{state.text} = {_whole(value, state)}")
-    lines, body.lines = ordered(body.lines, body.tiles, chunk), []
+    lines = ordered(body.taken(), body.tiles, chunk)
     _store(body, doors, scope, "last_at", SEQUENCES, state, state.dims)
     return _view(
         name=name,
@@ -142,7 +142,7 @@ def scan_kernel(
         places=places,
         before=before,
         lines=lines,
-        after=tuple(body.lines),
+        after=body.taken(),
         step=("n = stop - 1 - step" if reverse else "n = start + step", *_CHUNK),
         steps="CHUNK",
     )
@@ -161,33 +161,29 @@ def token_kernel(
     scope = Scope()
     for axis in every:
         body.open_axis(scope, axis, first_of(axis) if axis in split else "0")
-    places, body.lines = tuple(body.lines), []
+    places = body.taken()
     states = {carry: _state(body, doors, scope, carry) for carry, _ in carries}
-    before, body.lines = (
-        ("batch = s if batch_at is None else tl.load(batch_at + s)", *body.lines),
-        [],
-    )
+    before = ("batch = s if batch_at is None else tl.load(batch_at + s)", *body.taken())
     values = body.compute((output, *(after for _, after in carries)), scope)
     dims = dims_of(output.axes, tokens=True)
     _store(body, doors, scope, "out_at", TOKENS, values[0], dims)
     _advance(body, states.values(), values[1:])
-    lines, body.lines = tuple(body.lines), []
+    lines = body.taken()
     for carry, state in states.items():
         _store(body, doors, scope, f"last_{_name(carry)}_at", SEQUENCES, state, state.dims)
-    firsts = [f"state_{_name(carry)}_at" for carry in states]
-    lasts = [f"last_{_name(carry)}_at" for carry in states]
+    ends = tuple(f"{end}_{_name(carry)}_at" for end in ("state", "last") for carry in states)
     return _view(
         name=name,
         summary="From token to token.",
         doors=doors,
-        outs=("out_at", *firsts, *lasts),
+        outs=("out_at", *ends),
         split=split,
         given=("length", "bounds_at", "batch_at"),
         tiles=body.tiles,
         places=places,
         before=before,
         lines=lines,
-        after=tuple(body.lines),
+        after=body.taken(),
         step=("row = start + step",),
         steps="1",
     )
@@ -267,7 +263,7 @@ def _view(
     constants = [f"{x}: tl.constexpr" for x in ("CHUNK", *sizes, *map(block_of, sizes))]
     constants += [f"{x}: tl.constexpr" for x in doors.numbers.values()]
     constants += [f"{x}: tl.constexpr" for x in ("ACC", "DOT", "WIDE", "PREC")]
-    parameters = (*given, *outs, *doors.pointers, "HEADS", *doors.heads, *constants)
+    parameters = (*given, *outs, *doors.pointers, *doors.held, "HEADS", *doors.heads, *constants)
     return KernelView(
         name=name,
         summary=summary,

@@ -20,14 +20,15 @@ from mixerc.plan.distribute import is_scalar
 class Doors:
     """What comes into a kernel from outside, in order of first use: arguments and their texts.
 
-    `buffers` are values that other kernels made; `masked` are the loads that are 0 in rows past
-    the end; the others repeat the last row there.
+    `buffers` are values that other kernels made, and `held` the pointers to those that are read;
+    `masked` are the loads that are 0 in rows past the end: the others repeat the last row there.
     """
 
     tokens: bool
     buffers: dict[n.Node, str]
     masked: frozenset[str] = frozenset()
     pointers: dict[str, str] = field(default_factory=dict)
+    held: dict[str, str] = field(default_factory=dict)
     heads: dict[str, str] = field(default_factory=dict)
     numbers: dict[str, str] = field(default_factory=dict)
     sizes: dict[str, None] = field(default_factory=dict)
@@ -39,9 +40,9 @@ class Doors:
             return Value(text=f"tl.full([], {name}, ACC)")
         dims = dims_of(node.axes, tokens=self.tokens)
         if node in self.buffers:
-            self.pointers[self.buffers[node]] = self.buffers[node]
-            place = self.place(CHUNKS, dims, scope)
-            return self._loaded(self.buffers[node], place, dims, masked=False)
+            pointer = f"held_{len(self.held)}_at"
+            self.held[pointer] = self.buffers[node]
+            return self._loaded(pointer, self.place(CHUNKS, dims, scope), dims, masked=False)
         match node:
             case n.Load(name=name):
                 return self._load(name, node.axes, dims, scope)

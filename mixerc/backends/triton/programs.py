@@ -82,7 +82,7 @@ class _Launches:
             rows = n.ROW in node.axes
             axes = tuple(a for a in node.axes if not is_tile(a))
             lengths = self._lengths(axes)
-            where = [self._tensor("", name.removeprefix("d_")), *lengths] if rows else lengths
+            where = [self._tensor(name.removeprefix("d_")), *lengths] if rows else lengths
             memory = f"run.{'rows' if rows else 'chunked'}({', '.join(where)})"
             self.lines.append(f"d_{index} = {memory}")
             groups.setdefault((rows, axes), {})[f"d_{index}"] = node
@@ -218,7 +218,7 @@ class _Launches:
         loads = (x.name for x in ancestors(self._roots()) if isinstance(x, n.Load))
         return Doors(
             tokens=False,
-            buffers={node: f"{name}_at" for node, name in self.buffers.items()},
+            buffers=dict(self.buffers),
             masked=frozenset(name for name in loads if name not in known),
         )
 
@@ -228,15 +228,16 @@ class _Launches:
 
     def _launch(self, template: str, how: str, view: KernelView, given: dict[str, str]) -> None:
         """The call of a kernel with all that it takes."""
-        name = self._name(template, view)
+        kernel = self._name(template, view)
         arguments = [f"{name}={text}" for name, text in given.items()]
         doors = view.doors
         for pointer, name in doors.pointers.items():
-            arguments.append(f"{pointer}={self._tensor(pointer, name)}")
-        arguments += [f"{heads}={self._tensor('', x)}.shape[1]" for heads, x in doors.heads.items()]
+            arguments.append(f"{pointer}={self._tensor(name)}")
+        arguments += [f"{pointer}={name}" for pointer, name in doors.held.items()]
+        arguments += [f"{heads}={self._tensor(x)}.shape[1]" for heads, x in doors.heads.items()]
         arguments += [f"{name}={text}" for text, name in doors.numbers.items()]
         axes, split = tuple_text(_quoted(view.sizes)), tuple_text(_quoted(map(size_of, view.split)))
-        text = f"run.{how}({name}, size, {axes}, {split}, {', '.join(arguments)})"
+        text = f"run.{how}({kernel}, size, {axes}, {split}, {', '.join(arguments)})"
         self.lines += laid_out(text, 4)
 
     def _name(self, template: str, view: KernelView) -> str:
@@ -246,10 +247,8 @@ class _Launches:
             self.kernels.append((template, view))
         return self.known[view.body]
 
-    def _tensor(self, pointer: str, name: str) -> str:
-        """The variable of what a pointer points to."""
-        if name == pointer:
-            return name.removesuffix("_at")
+    def _tensor(self, name: str) -> str:
+        """The variable of a load."""
         for which, loads in (
             ("streams", self.inputs.streams),
             ("constants", self.inputs.constants),
