@@ -49,9 +49,7 @@ def compile_command(
     """
     source, choices = source_of(spec), alternatives(size)
     _check_chunk(chunk)
-    _check_target(target, aot, dtype)
-    if aot is None and len(choices) > 1:
-        usage("several sizes are for --aot: a file is made for one")
+    _check_target(target, aot, dtype, len(choices))
     with reading(source):
         checked = front(source)
         for sizes in choices:
@@ -64,7 +62,7 @@ def compile_command(
             _write_stages(dump, later("stages")(pipeline))
         _refuse_without_file(checked)
         if aot is None:
-            _write(pipeline, output)
+            write_whole(output, _text(pipeline))
         else:
             _bundle(pipeline, output, tuple(product(choices, dtype.split(","))))
     typer.echo(f"{output}: {checked.name}")
@@ -77,10 +75,6 @@ def _text(pipeline: Any) -> str:
     except ValueError as error:
         refuse(str(error))
     return text
-
-
-def _write(pipeline: Any, output: Path) -> None:
-    write_whole(output, _text(pipeline))
 
 
 def _bundle(pipeline: Any, folder: Path, choices: tuple[Any, ...]) -> None:
@@ -99,7 +93,9 @@ def _bundle(pipeline: Any, folder: Path, choices: tuple[Any, ...]) -> None:
         )
 
 
-def _check_target(target: str, aot: str | None, dtype: str) -> None:
+def _check_target(target: str, aot: str | None, dtype: str, choices: int) -> None:
+    if aot is None and choices > 1:
+        usage("several sizes are for --aot: a file is made for one")
     if target not in _TARGETS:
         usage(f"there is no target {target!r}; there are {', '.join(_TARGETS)}")
     if aot is not None and aot not in HARDWARE:

@@ -4,62 +4,73 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.laws.subjects import LINEAR
+
 MIXERC = (sys.executable, "-c", "from mixerc.cli import main; main()")
-LEAN = (
-    *("linear_attention", "performer", "retnet", "lightning"),
-    *("gla", "hgrn2", "mamba2", "rwkv5", "rwkv6"),
-)
-MOST_SHARED = 227 * 1024
-"""Bytes of shared memory that a block of an H100 can have."""
+SHARED = {"sm_80": 163, "sm_90": 227, "sm_100": 227, "gfx942": 64}
+"""KiB of shared memory that a block can have."""
+CASES = [
+    *(("bfloat16", hardware) for hardware in SHARED),
+    ("float16", "sm_90"),
+    ("float32", "sm_90"),
+]
+WHOLE = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+PROGRAM = """
+import sys
+from pathlib import Path
+from mixerc.ahead import aot
+from mixerc.pipeline import Pipeline
+from mixerc.request import Request
+from mixerc.source import read_source
+spec, hardware, dtype, folder = sys.argv[1:]
+request = Request(source=read_source(spec), chunk=None, sizes={}, target=f"bundle:{hardware}")
+aot(Pipeline(request), Path(folder), [({}, dtype)], packed=False)
+"""
 
 
-def kernels(spec: str, hardware: str, folder: Path, *more: str) -> list[dict[str, Any]]:
+def compiled(spec: str, hardware: str, dtype: str, folder: Path) -> list[dict[str, Any]]:
     """What kernels.json says, from a process in which kernels are not interpreted."""
-    command = [*MIXERC, "compile", spec, "--aot", hardware]
-    plain = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
     done = subprocess.run(
-        [*command, "-o", str(folder), *more],
-        env={**plain, "MIXERC_CACHE": str(folder / "cache")},
+        [sys.executable, "-c", PROGRAM, spec, hardware, dtype, str(folder)],
+        env={**WHOLE, "MIXERC_CACHE": str(folder)},
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
     found: list[dict[str, Any]] = json.loads((folder / "kernels.json").read_text())
-    assert all((folder / kernel["file"]).stat().st_size for kernel in found)
-    assert (folder / f"{spec}.py").is_file()
     return found
 
 
-@pytest.mark.parametrize("spec", LEAN)
-def test_no_kernel_needs_the_stack_on_an_h100(spec: str, tmp_path: Path) -> None:
-    for kernel in kernels(spec, "sm_90", tmp_path):
-        assert kernel["stack"] == 0, kernel
-        assert kernel["shared"] <= MOST_SHARED
-        assert kernel["matrix"] > 0 or kernel["contractions"] == 0
-
-
-@pytest.mark.parametrize("hardware", ["sm_80", "sm_100", "gfx942"])
-def test_other_hardware(hardware: str, tmp_path: Path) -> None:
-    found = kernels("retnet", hardware, tmp_path)
-    assert len(found) >= 8
-    assert all(kernel["matrix"] > 0 or kernel["contractions"] == 0 for kernel in found)
-
-
-def test_float32(tmp_path: Path) -> None:
-    assert kernels("retnet", "sm_90", tmp_path, "--dtype", "float32", "--size", "K=32")
+@pytest.mark.slow
+@pytest.mark.parametrize(("dtype", "hardware"), CASES)
+@pytest.mark.parametrize("spec", LINEAR)
+def test_resources(
+    spec: str, dtype: str, hardware: str, golden: Callable[[str, str], None], tmp_path: Path
+) -> None:
+    """Tiles stay in registers, products are on the matrix units, and the data checked in holds."""
+    rows = []
+    for one in compiled(spec, hardware, dtype, tmp_path):
+        assert (tmp_path / one["file"]).stat().st_size
+        assert one["stack"] == 0 or dtype == "float32", one
+        assert one["shared"] <= 1024 * SHARED[hardware]
+        assert one["matrix"] > 0 or one["contractions"] == 0 or dtype == "float32"
+        columns = ("name", "threads", "registers", "stack", "shared", "matrix", "contractions")
+        rows.append(" ".join(f"{column}={one[column]}" for column in columns))
+    golden(f"resources/{spec}-{hardware}-{dtype}.txt", "\n".join(rows) + "\n")
 
 
 def test_interpreted_kernels_are_not_compiled(tmp_path: Path) -> None:
     command = [*MIXERC, "compile", "gla", "--aot", "sm_90"]
     done = subprocess.run(
         [*command, "-o", str(tmp_path / "made")],
-        env={**os.environ, "TRITON_INTERPRET": "1", "MIXERC_CACHE": str(tmp_path)},
+        env={**WHOLE, "TRITON_INTERPRET": "1", "MIXERC_CACHE": str(tmp_path)},
         capture_output=True,
         text=True,
         check=False,
@@ -77,13 +88,12 @@ try:
 except RuntimeError as error:
     print(error)
 """
-    plain = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
     done = subprocess.run(
         [sys.executable, "-c", program],
         check=True,
         capture_output=True,
         text=True,
-        env={**plain, "MIXERC_CACHE": str(tmp_path)},
+        env={**WHOLE, "MIXERC_CACHE": str(tmp_path)},
     )
     assert "TRITON_INTERPRET=1" in done.stdout
 
@@ -109,3 +119,24 @@ except RuntimeError as error:
         [sys.executable, "-c", program], check=True, capture_output=True, text=True
     )
     assert done.stdout == "these kernels need triton, which is not installed here\n"
+
+
+def test_a_bundle_for_several_sizes(tmp_path: Path) -> None:
+    made = tmp_path / "made"
+    sizes = ("--size", "K=16,32", "--size", "V=16,32", "--dtype", "bfloat16,float32")
+    command = [*MIXERC, "compile", "linear_attention", "--aot", "sm_90", "-o", str(made), *sizes]
+    done = subprocess.run(
+        command,
+        env={**WHOLE, "MIXERC_CACHE": str(tmp_path / "cache")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads((made / "kernels.json").read_text())
+    assert (made / "linear_attention.py").is_file()
+    asked = [one["asked"] for one in found]
+    assert len(set(asked)) == len(asked)
+    for choice in ("K=16", "K=32", "(bfloat16", "(float32", "bounds_at: int64", "bounds_at=None"):
+        assert any(choice in text for text in asked), choice
+    assert not any("length" in text or "HEADS" in text for text in asked)

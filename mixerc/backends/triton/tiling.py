@@ -14,9 +14,8 @@ Tiling = tuple[int, int]
 Held = Callable[[int, int], float]
 """What a thread holds at once of a kernel's tiles, by places of an axis and warps."""
 
-SIZES: tuple[Tiling, ...] = ((64, 4), (64, 8), (32, 4), (32, 8), (16, 4), (16, 8))
-WARPS_8: tuple[Tiling, ...] = ((64, 8), (32, 8), (16, 8), (16, 4))
-
+SIZES: tuple[Tiling, ...] = ((64, 8), (32, 8), (16, 8), (16, 4))
+"""With four warps kernels of NVIDIA's spill earlier: half the threads hold twice as much."""
 
 _OF_TOKENS = 16
 
@@ -24,7 +23,7 @@ _OF_TOKENS = 16
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hardware:
     """`words` are the places of tiles that a thread can hold; of its registers (255; on gfx942 512)
-    addresses, masks and operands of products on their way take the others. The first of `sizes`
+    addresses, masks and operands of products on their way take the others. The first of SIZES
     that fits is taken, else the one with the least; a kernel that would hold more than `most` is
     cut in two, and where one is left with more than `limit`, chunks are shorter. On sm_80 the
     assembler holds registers back for more programs at once, and spills, unless `registers` says
@@ -34,25 +33,24 @@ class Hardware:
     words: int
     most: int
     limit: int
-    sizes: tuple[Tiling, ...] = SIZES
     registers: int | None = None
 
     def tiling(self, held: Held, *, tokens: bool = False) -> Tiling:
         """The tiles of a kernel. Token by token there are sums over lanes in every line: a thread
         holds less there, and small tiles make many programs."""
         words = _OF_TOKENS if tokens else self.words
-        fitting = (size for size in self.sizes if held(*size) <= words)
-        return next(fitting, min(self.sizes, key=lambda size: held(*size)))
+        fitting = (size for size in SIZES if held(*size) <= words)
+        return next(fitting, min(SIZES, key=lambda size: held(*size)))
 
     def least(self, held: Held) -> float:
         """The least that a thread can hold of a kernel."""
-        return min(held(*size) for size in self.sizes)
+        return min(held(*size) for size in SIZES)
 
 
 HARDWARE = {
     one.name: one
     for one in (
-        Hardware(name="sm_80", words=54, most=75, limit=100, sizes=WARPS_8, registers=255),
+        Hardware(name="sm_80", words=54, most=75, limit=100, registers=255),
         Hardware(name="sm_90", words=90, most=124, limit=180),
         Hardware(name="sm_100", words=44, most=58, limit=120),
         Hardware(name="gfx942", words=160, most=200, limit=240),
