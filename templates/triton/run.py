@@ -70,13 +70,14 @@ class Run:
         """
         block, warps = TILES[kernel.__name__]
         for axis in whole:
-            block = max(block * 64 // max(size[axis], 64), 16)
+            block = max(block * 64 // max(size[axis.rstrip("'")], 64), 16)
         for axis in axes:
-            places = 1 << (max(size[axis], 16) - 1).bit_length()
-            arguments[axis] = size[axis]
-            arguments[f"{axis}_BLOCK"] = places if axis in whole else min(places, block)
-        for axis in split:
-            programs *= -(-size[axis] // arguments[f"{axis}_BLOCK"])
+            length, other = size[axis.rstrip("'")], axis.endswith("'")
+            places = 1 << (max(length, 16) - 1).bit_length()
+            held = places if axis in whole else 1 if other else min(places, block)
+            arguments[axis.rstrip("'")] = length
+            arguments[axis.replace("'", "_OTHER") if other else f"{axis}_BLOCK"] = held
+            programs *= -(-length // held) if axis in split else 1
         wide = torch.float32 if self.dot == torch.float16 else self.dot
         given = {"HEADS": self.heads, "length": self.length, "CHUNK": self.chunk, "PREC": PRECISION}
         given |= {"ACC": DTYPES[self.acc], "DOT": DTYPES[self.dot], "WIDE": DTYPES[wide]}

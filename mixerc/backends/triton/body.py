@@ -16,7 +16,7 @@ from mixerc.backends.triton.values import (
     Dims,
     Value,
     aligned,
-    block_of,
+    is_other,
     shape_text,
     size_of,
     with_masks,
@@ -45,6 +45,10 @@ class Scope:
             return None
         return self.parent.find(node)
 
+    def has(self, axis: str) -> bool:
+        """Whether there is a block of an axis here."""
+        return axis in self.indices or (self.parent is not None and self.parent.has(axis))
+
     def index(self, axis: str) -> str:
         """The variable with the places of an axis."""
         if axis in self.indices:
@@ -70,6 +74,7 @@ class Body:
         self.whole = whole
         self.lines: list[str] = []
         self.tiles: dict[str, Dims] = {}
+        self.axes: dict[str, None] = {}
         self.exchanged: dict[tuple[n.Node, int], n.Node] = {}
         self.depth = 0
         self._taken = dict.fromkeys(_RESERVED, 1)
@@ -92,8 +97,9 @@ class Body:
 
     def open_axis(self, scope: Scope, axis: str, start: str) -> None:
         """The places of the block of an axis that begins at `start`."""
+        self.axes[self.printer.name(axis)] = None
         index = self.fresh(f"at_{size_of(axis)}")
-        self.put(f"{index} = {start} + tl.arange(0, {block_of(axis)})")
+        self.put(f"{index} = {start} + tl.arange(0, {self.printer.block(axis)})")
         self.put(f"{index}_in = {index} < {size_of(axis)}")
         scope.indices[axis] = index
 
@@ -152,7 +158,10 @@ class Body:
         """A value whose axis goes by another name inside: there it has this axis's block."""
         old, new = _turned(node) or ("", "")
         inner = Scope(parent=scope, indices={old: scope.index(new)})
-        return self.printer.value(node, self.compute(node.args, inner))
+        outer, self.printer = self.printer, self.printer.within(old, new)
+        args = self.compute(node.args, inner)
+        self.printer = outer
+        return self.printer.value(node, args)
 
     def _comes(self, node: n.Node) -> bool:
         """Whether a node comes from outside."""
@@ -238,10 +247,11 @@ class Body:
             for outside in self._outside(node, over):
                 self.need(outside, scope)
         totals = {node: self._total(node) for node in sums}
-        inner = Scope(parent=scope)
+        inner, outer = Scope(parent=scope), self.printer
         for axis in over:
+            self._narrow(axis, scope)
             start = self.fresh(f"from_{size_of(axis)}")
-            self.put(f"for {start} in range(0, {size_of(axis)}, {block_of(axis)}):")
+            self.put(f"for {start} in range(0, {size_of(axis)}, {self.printer.block(axis)}):")
             self.depth += 1
             self.open_axis(inner, axis, start)
         self.open_sums(
@@ -250,7 +260,14 @@ class Body:
         for node, total in totals.items():
             self._add(node, total, inner, isinstance(node, n.Max))
         self.depth -= len(over)
+        self.printer = outer
         scope.values |= totals
+
+    def _narrow(self, axis: str, scope: Scope) -> None:
+        """Beside a block of an axis of the same size, a loop goes over single places."""
+        beside = (a for a in (size_of(axis), f"{size_of(axis)}'") if a != axis and scope.has(a))
+        if any(not is_other(self.printer.name(a)) for a in beside):
+            self.printer = self.printer.narrowed(axis)
 
     def _total(self, node: n.Node) -> Value:
         """The variable that a sum is added up in."""
@@ -258,9 +275,13 @@ class Body:
         name = self.fresh(_called(node))
         self.tiles[name] = dims
         if isinstance(node, n.Max):
-            self.put(f"{name} = tl.full({shape_text(dims)}, float('-inf'), ACC)")
+            self.put(
+                f"{name} = tl.full({shape_text(dims, self.printer.block)}, float('-inf'), ACC)"
+            )
         else:
-            self.put(f"{name} = tl.zeros({shape_text(dims) if dims else '[]'}, ACC)")
+            self.put(
+                f"{name} = tl.zeros({shape_text(dims, self.printer.block) if dims else '[]'}, ACC)"
+            )
         return Value(text=name, dims=dims)
 
     def _add(self, node: n.Node, total: Value, scope: Scope, largest: bool) -> None:

@@ -1,19 +1,24 @@
-"""A contraction of two tiles: a matrix product where both have a dimension of their own, else a
-sum of products. Dimensions that go together are flattened for the product. A state is no operand
-of a product in float16, whose range sums of many tokens leave: it goes in as WIDE."""
+"""A contraction of two tiles: a matrix product where both have a dimension of their own with more
+than one place, else a sum of products. Dimensions that go together are flattened for the product.
+A state is no operand of one in float16, whose range sums of many tokens leave: it goes in as WIDE.
+"""
 
 from dataclasses import replace
 
-from mixerc.backends.triton.values import COLUMN, ROW, Dims, Value, aligned, length_text
+from mixerc.backends.triton.values import COLUMN, ROW, Block, Dims, Value, aligned, length_text
 from mixerc.plan import nodes as n
 from mixerc.plan.build import is_tile
 
 
-def contraction(node: n.Contract, left: Value, right: Value, dims: Dims, *, tokens: bool) -> str:
+def contraction(
+    node: n.Contract, left: Value, right: Value, dims: Dims, block: Block | None
+) -> str:
     """The sum over the node's dimensions of left · right, over the places that the tiles hold.
 
-    `dims` are those of the result. A row that stands for its pair is counted once.
+    `dims` are those of the result, and `block` names the places that a tile holds of an axis; there
+    is none token by token. A row that stands for its pair is counted once.
     """
+    tokens = block is None
     over = _summed(node, left, right, tokens=tokens)
     left = left if tokens else _counted(node, left, right)
     if _within_pairs(node, tokens=tokens):
@@ -23,10 +28,15 @@ def contraction(node: n.Contract, left: Value, right: Value, dims: Dims, *, toke
     rows = tuple(d for d in left.dims if d not in right.dims and d not in over)
     columns = tuple(d for d in right.dims if d not in left.dims and d not in over)
     shared = all(d in left.dims and d in right.dims for d in over)
-    if both or not rows or not columns or not over or tokens or not shared:
+    if (
+        block is None
+        or both
+        or not shared
+        or not all(_wide(d, block) for d in (rows, columns, over))
+    ):
         return _summed_product(left, right, over, dims)
     held = any(isinstance(arg, n.Carry) for arg in node.args)
-    return _dot(left, right, rows, over, columns, dims, "WIDE" if held else "DOT")
+    return _dot(left, right, rows, over, columns, dims, "WIDE" if held else "DOT", block)
 
 
 def sibling_width(node: n.Node) -> int:
@@ -35,6 +45,11 @@ def sibling_width(node: n.Node) -> int:
     keys = [a for a in node.axes if a.startswith("#r") and a.endswith("'")]
     rows = [a for a in node.axes if a.startswith("#r") and not a.endswith("'")]
     return int(pairs[0][2:]) if pairs and keys and rows else 0
+
+
+def _wide(dims: Dims, block: Block) -> bool:
+    """Whether some dimension has more than one place."""
+    return any(not length_text(d, block).endswith("_OTHER") for d in dims)
 
 
 def _summed(node: n.Contract, left: Value, right: Value, *, tokens: bool) -> Dims:
@@ -86,21 +101,28 @@ def _summed_product(left: Value, right: Value, over: Dims, dims: Dims) -> str:
 
 
 def _dot(
-    left: Value, right: Value, rows: Dims, over: Dims, columns: Dims, dims: Dims, dtype: str
+    left: Value,
+    right: Value,
+    rows: Dims,
+    over: Dims,
+    columns: Dims,
+    dims: Dims,
+    dtype: str,
+    block: Block,
 ) -> str:
-    first = _matrix(left, rows, over)
-    second = _matrix(right, over, columns)
+    first = _matrix(left, rows, over, block)
+    second = _matrix(right, over, columns, block)
     made = (*rows, *columns)
     text = f"matmul({first}, {second}, ACC, {dtype}, PREC)"
     if len(made) > 2:
-        text = f"tl.reshape({text}, ({', '.join(map(length_text, made))}))"
+        text = f"tl.reshape({text}, ({', '.join(length_text(d, block) for d in made)}))"
     return aligned(Value(text=text, dims=made), dims)
 
 
-def _matrix(value: Value, rows: Dims, columns: Dims) -> str:
+def _matrix(value: Value, rows: Dims, columns: Dims, block: Block) -> str:
     """The tile as a matrix [rows, columns]."""
     text = aligned(value, (*rows, *columns))
     if len(rows) == len(columns) == 1:
         return text
-    sides = (" * ".join(map(length_text, side)) for side in (rows, columns))
+    sides = (" * ".join(length_text(d, block) for d in side) for side in (rows, columns))
     return f"tl.reshape({text}, ({', '.join(sides)}))"

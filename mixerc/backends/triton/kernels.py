@@ -40,7 +40,7 @@ Block = tuple[str, str, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KernelView:
-    """A kernel's text, and what its launch has to give: pointers, heads, numbers and sizes.
+    """A kernel's text, and what its launch has to give: pointers, heads, numbers and axes.
 
     `before` and `after` stand around the loop of a scan, `step` are the loop's first lines, and
     `steps` is the number of tokens of a step.
@@ -54,7 +54,7 @@ class KernelView:
     lines: tuple[str, ...]
     doors: Doors
     outs: tuple[str, ...]
-    sizes: tuple[str, ...]
+    axes: tuple[str, ...]
     split: tuple[str, ...]
     before: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
@@ -110,6 +110,7 @@ def map_kernel(
         split=axes,
         given=("length", "first_at", "count_at", "batch_at"),
         tiles=body.tiles,
+        axes=tuple(body.axes),
         places=("i = tl.arange(0, CHUNK)", *_CHUNK, *places),
         lines=ordered(body.taken(), body.tiles, chunk),
     )
@@ -139,6 +140,7 @@ def scan_kernel(
         split=carry.axes,
         given=("length", "bounds_at", "first_at", "count_at", "batch_at"),
         tiles=body.tiles,
+        axes=tuple(body.axes),
         places=places,
         before=before,
         lines=lines,
@@ -180,6 +182,7 @@ def token_kernel(
         split=split,
         given=("length", "bounds_at", "batch_at"),
         tiles=body.tiles,
+        axes=tuple(body.axes),
         places=places,
         before=before,
         lines=lines,
@@ -239,7 +242,7 @@ def _store(
     text = f"{aligned(value, dims)}.to({pointer}.dtype.element_ty)"
     mask = f", mask={' & '.join(masks)}" if masks else ""
     if set(dims) - set(value.dims):
-        text = f"tl.broadcast_to({text}, {shape_text(dims)})"
+        text = f"tl.broadcast_to({text}, {shape_text(dims, block_of)})"
     body.put(f"tl.store({pointer} + {place.text}, {text}{mask})")
 
 
@@ -252,6 +255,7 @@ def _view(
     split: tuple[str, ...],
     given: tuple[str, ...],
     tiles: Mapping[str, Dims],
+    axes: tuple[str, ...],
     places: tuple[str, ...],
     lines: tuple[str, ...],
     before: tuple[str, ...] = (),
@@ -259,8 +263,8 @@ def _view(
     step: tuple[str, ...] = (),
     steps: str = "",
 ) -> KernelView:
-    sizes = tuple(dict.fromkeys((*doors.sizes, *map(size_of, split))))
-    constants = [f"{x}: tl.constexpr" for x in ("CHUNK", *sizes, *map(block_of, sizes))]
+    sizes = dict.fromkeys(map(size_of, axes))
+    constants = [f"{x}: tl.constexpr" for x in ("CHUNK", *sizes, *map(block_of, axes))]
     constants += [f"{x}: tl.constexpr" for x in doors.numbers.values()]
     constants += [f"{x}: tl.constexpr" for x in ("ACC", "DOT", "WIDE", "PREC")]
     parameters = (*given, *outs, *doors.pointers, *doors.held, "HEADS", *doors.heads, *constants)
@@ -273,7 +277,7 @@ def _view(
         lines=lines,
         doors=doors,
         outs=outs,
-        sizes=sizes,
+        axes=axes,
         split=split,
         before=before,
         after=after,

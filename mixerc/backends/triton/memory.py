@@ -31,7 +31,6 @@ class Doors:
     held: dict[str, str] = field(default_factory=dict)
     heads: dict[str, str] = field(default_factory=dict)
     numbers: dict[str, str] = field(default_factory=dict)
-    sizes: dict[str, None] = field(default_factory=dict)
 
     def leaf(self, scope: Scope, node: n.Node) -> Value:
         """The value of a node that is not computed here."""
@@ -75,7 +74,6 @@ class Doors:
         token = isinstance(where, Rows) and not self.tokens
         axes = tuple(d for d in dims if not (token and d == ROW))
         sizes = ["CHUNK" if d in (ROW, COLUMN) else size_of(d) for d in axes]
-        self.sizes |= dict.fromkeys(size_of(d) for d in axes if d not in (ROW, COLUMN))
         terms = [" * ".join((within(where.base(self.tokens)), *sizes))]
         masks = []
         if token:

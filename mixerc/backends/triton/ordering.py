@@ -7,10 +7,9 @@ for long. From the last one back, that statement goes next whose operands are al
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import prod
 
 from mixerc.backends.triton.pressure import NAME, most_held
-from mixerc.backends.triton.values import COLUMN, ROW, Dims
+from mixerc.backends.triton.values import Dims, places_of
 
 _MADE = re.compile(r"^\s*(\w+) (?:=|\+=) ", re.MULTILINE)
 _UPDATED = re.compile(r"^\s*(\w+) (?:\+= |= tl\.maximum\(\1,)", re.MULTILINE)
@@ -75,8 +74,7 @@ def _backwards(
     order: list[_Statement] = []
 
     def weight(names: Iterable[str]) -> int:
-        sizes = (dims[name] for name in names if name in dims)
-        return sum(prod(chunk if d in (ROW, COLUMN) else _PLACES for d in size) for size in sizes)
+        return sum(places_of(dims[name], chunk, _PLACES) for name in names if name in dims)
 
     def growth(statement: _Statement) -> tuple[int, int]:
         freed = (statement.made & alive) - statement.read

@@ -7,9 +7,8 @@ them puts tiles into memory.
 
 import re
 from collections.abc import Mapping, Sequence
-from math import prod
 
-from mixerc.backends.triton.values import COLUMN, ROW, Dims
+from mixerc.backends.triton.values import Dims, places_of
 
 NAME = re.compile(r"[A-Za-z_]\w*")
 
@@ -24,7 +23,7 @@ def most_held(
     spans = _spans(lines, dims)
     held = [0] * (len(lines) + 1)
     for name, (first, last) in spans.items():
-        places = prod(chunk if d in (ROW, COLUMN) else block for d in dims[name])
+        places = places_of(dims[name], chunk, block)
         places = max(places, least) if len(dims[name]) > 1 else places
         for line in range(first, last + 1):
             held[line] += places

@@ -236,7 +236,7 @@ class _Launches:
         arguments += [f"{pointer}={name}" for pointer, name in doors.held.items()]
         arguments += [f"{heads}={self._tensor(x)}.shape[1]" for heads, x in doors.heads.items()]
         arguments += [f"{name}={text}" for text, name in doors.numbers.items()]
-        axes, split = tuple_text(_quoted(view.sizes)), tuple_text(_quoted(map(size_of, view.split)))
+        axes, split = tuple_text(_quoted(view.axes)), tuple_text(_quoted(view.split))
         text = f"run.{how}({kernel}, size, {axes}, {split}, {', '.join(arguments)})"
         self.lines += laid_out(text, 4)
 

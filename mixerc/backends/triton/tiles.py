@@ -4,7 +4,17 @@ from dataclasses import dataclass, replace
 
 from mixerc.backends.triton.contraction import contraction, sibling_width
 from mixerc.backends.triton.primitives import CALM, KEEPS_ZERO, TEXTS
-from mixerc.backends.triton.values import COLUMN, ROW, Dims, Value, aligned, dims_of, mask_of
+from mixerc.backends.triton.values import (
+    COLUMN,
+    ROW,
+    Dims,
+    Value,
+    aligned,
+    block_of,
+    dims_of,
+    mask_of,
+    size_of,
+)
 from mixerc.plan import nodes as n
 from mixerc.plan.build import is_tile
 from mixerc.plan.distribute import is_scalar
@@ -21,9 +31,32 @@ class Siblings(n.Node):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TilePrinter:
-    """Prints nodes from the values of their arguments; `tokens`: without rows, for C = 1."""
+    """Prints nodes from the values of their arguments; `tokens`: without rows, for C = 1.
+
+    `turned` are axes that go by another's name where the printer is at work.
+    """
 
     tokens: bool = False
+    turned: tuple[tuple[str, str], ...] = ()
+
+    def block(self, axis: str) -> str:
+        """The name of the number of places that a tile holds of an axis here."""
+        return block_of(self.name(axis))
+
+    def name(self, axis: str) -> str:
+        """The name that an axis goes by here."""
+        return dict(self.turned).get(axis, axis)
+
+    def within(self, old: str, new: str) -> "TilePrinter":
+        """The printer where one axis goes by another's name."""
+        return self._named(old, self.name(new))
+
+    def narrowed(self, axis: str) -> "TilePrinter":
+        """The printer where a tile holds one place of an axis."""
+        return self._named(axis, f"{size_of(axis)}'")
+
+    def _named(self, axis: str, name: str) -> "TilePrinter":
+        return replace(self, turned=tuple({**dict(self.turned), axis: name}.items()))
 
     def dims(self, node: n.Node) -> Dims:
         """All dimensions of the node's tile."""
@@ -77,7 +110,8 @@ class TilePrinter:
         left, right = (self._finite(arg, node.over) for arg in args)
         dims = self.dims(node)
         present = tuple(d for d in dims if d in left.dims or d in right.dims)
-        text = contraction(node, left, right, present, tokens=self.tokens)
+        block = None if self.tokens else self.block
+        text = contraction(node, left, right, present, block)
         side = left.side or right.side
         if COLUMN in (*left.dims, *right.dims):
             paired = any(a.startswith("#p") for a in node.axes)

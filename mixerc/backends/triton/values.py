@@ -8,6 +8,7 @@ algebra is a tile of C rows (or C × C), moved about by masks, and no shape depe
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 
 from mixerc.backends.module.printer import within
 from mixerc.plan import nodes as n
@@ -16,6 +17,8 @@ from mixerc.plan.build import is_tile
 ROW, COLUMN = "row", "column"
 _MASK, _OTHER = "MASK_OF_", "_other"
 Dims = tuple[str, ...]
+Block = Callable[[str], str]
+"""The name of the number of places that a tile holds of an axis."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,15 +60,15 @@ def aligned(value: Value, dims: Dims) -> str:
     return f"{within(text)}[{', '.join(':' if dim in kept else 'None' for dim in dims)}]"
 
 
-def shape_text(dims: Dims) -> str:
-    """The shape of a tile."""
-    lengths = [length_text(dim) for dim in dims]
+def shape_text(dims: Dims, block: Block) -> str:
+    """The shape of a tile, from the names of its blocks."""
+    lengths = [length_text(dim, block) for dim in dims]
     return f"({', '.join(lengths)}{',' if len(lengths) == 1 else ''})"
 
 
-def length_text(dim: str) -> str:
+def length_text(dim: str, block: Block) -> str:
     """The length of a dimension of a tile: a name of the kernel."""
-    return "CHUNK" if dim in (ROW, COLUMN) else block_of(dim)
+    return "CHUNK" if dim in (ROW, COLUMN) else block(dim)
 
 
 def size_of(axis: str) -> str:
@@ -74,8 +77,23 @@ def size_of(axis: str) -> str:
 
 
 def block_of(axis: str) -> str:
-    """The name of the number of places of an axis that a tile holds."""
-    return f"{size_of(axis)}_BLOCK"
+    """The name of the number of places of an axis that a tile holds.
+
+    Of an axis that stands beside another of its own size, as in a product of two keys, it holds
+    one place: the tile is as large as one with the first axis alone.
+    """
+    return f"{size_of(axis)}_OTHER" if is_other(axis) else f"{size_of(axis)}_BLOCK"
+
+
+def is_other(axis: str) -> bool:
+    """Whether an axis of the spec stands beside another of its size."""
+    return axis.endswith("'")
+
+
+def places_of(dims: Dims, chunk: int, block: int) -> int:
+    """How many places a tile has, with `block` of each axis."""
+    lengths = {ROW: chunk, COLUMN: chunk}
+    return prod(lengths.get(dim, 1 if is_other(dim) else block) for dim in dims)
 
 
 def first_of(axis: str) -> str:
