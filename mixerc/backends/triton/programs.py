@@ -145,20 +145,17 @@ class _Launches:
 
     def _maps(self, group: dict[str, n.Node], *, rows: bool) -> None:
         """Values with the same axes, from one kernel if its tiles are as large as those of the
-        kernels that make one each: what they share is then made once."""
+        kernels that make one each: what they share is then made once. A kernel that holds too
+        much even with the smallest tiles is cut in two, or makes one value."""
         nodes = tuple(group.values())
-        joined = self._map(nodes, rows=rows)
+        view = self._map(nodes, rows=rows)
         smallest = min(self._block(self._map((node,), rows=rows)) for node in nodes)
-        if self._block(joined) >= smallest:
-            self._fitting(group, joined, rows=rows)
-            return
-        for name, node in group.items():
-            self._fitting({name: node}, self._map((node,), rows=rows), rows=rows)
-
-    def _fitting(self, group: dict[str, n.Node], view: KernelView, *, rows: bool) -> None:
-        """A kernel; in two halves if it holds too much even with the smallest tiles."""
-        nodes = tuple(group.values())
         edge = () if self._fits(view) else self._best_edge(nodes, self._held(view), rows=rows)
+        alone = self._block(view) < smallest or not (edge or self._fits(view))
+        if alone and len(nodes) > 1:
+            for name, node in group.items():
+                self._maps({name: node}, rows=rows)
+            return
         if edge:
             self._store(edge)
             view = self._map(nodes, rows=rows)
