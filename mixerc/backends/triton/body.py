@@ -6,11 +6,13 @@ the loop; what depends on it, further sums too, inside.
 """
 
 from collections.abc import Callable, Container, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from mixerc.backends.module.identifiers import identifier
 from mixerc.backends.module.layout import laid_out
 from mixerc.backends.module.names import stem
+from mixerc.backends.triton.joins import joined, piece
+from mixerc.backends.triton.scope import Scope
 from mixerc.backends.triton.tiles import Siblings, TilePrinter
 from mixerc.backends.triton.values import (
     Dims,
@@ -25,36 +27,8 @@ from mixerc.plan import nodes as n
 from mixerc.plan.build import is_tile
 from mixerc.plan.distribute import is_scalar
 
-Leaf = Callable[["Scope", n.Node], Value]
+Leaf = Callable[[Scope, n.Node], Value]
 """Prints what comes from outside: a load, a carried state, a number."""
-
-
-@dataclass(slots=True)
-class Scope:
-    """The values known at a place of the text, and the index that stands for each axis there."""
-
-    parent: "Scope | None" = None
-    indices: dict[str, str] = field(default_factory=dict)
-    values: dict[n.Node, Value] = field(default_factory=dict)
-
-    def find(self, node: n.Node) -> Value | None:
-        """The value of a node, if it is known here and is that of the same block."""
-        if node in self.values:
-            return self.values[node]
-        if self.parent is None or set(node.axes) & self.indices.keys():
-            return None
-        return self.parent.find(node)
-
-    def has(self, axis: str) -> bool:
-        """Whether there is a block of an axis here."""
-        return axis in self.indices or (self.parent is not None and self.parent.has(axis))
-
-    def index(self, axis: str) -> str:
-        """The variable with the places of an axis."""
-        if axis in self.indices:
-            return self.indices[axis]
-        assert self.parent is not None, f"no block of {axis} here"
-        return self.parent.index(axis)
 
 
 class Body:
@@ -116,7 +90,7 @@ class Body:
             return known
         if self._comes(node):
             return self._keep(node, self.leaf(scope, node), scope)
-        if _turned(node) is not None:
+        if _apart(node):
             return self._keep(node, self._elsewhere(node, scope), scope)
         if isinstance(node, n.Blocks) and not self.printer.tokens:
             return self._triangle(node, scope)
@@ -155,13 +129,32 @@ class Body:
         return self.exchanged.setdefault((total, width), made)
 
     def _elsewhere(self, node: n.Node, scope: Scope) -> Value:
-        """A value whose axis goes by another name inside: there it has this axis's block."""
-        old, new = _turned(node) or ("", "")
-        inner = Scope(parent=scope, indices={old: scope.index(new)})
-        outer, self.printer = self.printer, self.printer.within(old, new)
-        args = self.compute(node.args, inner)
-        self.printer = outer
-        return self.printer.value(node, args)
+        """A value whose axis goes by another name inside, or has other places there."""
+        match node:
+            case n.Rename(old=old, new=new, args=(arg,)):
+                return self.printer.value(node, (self.inside(arg, scope, old, new),))
+            case n.Concat():
+                return joined(self, node, scope)
+            case n.Part():
+                return piece(self, node, scope)
+            case _:
+                raise AssertionError(type(node).__name__)
+
+    def inside(self, node: n.Node, scope: Scope, axis: str, outer: str, index: str = "") -> Value:
+        """A value where an axis has the block of another, or the places of an index."""
+        inner = Scope(parent=scope, indices={axis: index or scope.index(outer)})
+        before, self.printer = self.printer, self.printer.within(axis, outer)
+        (value,) = self.compute((node,), inner)
+        self.printer = before
+        return value
+
+    def put_index(self, axis: str, places: str, within: str) -> str:
+        """The variable with some places of an axis, and a mask of those that there are."""
+        self.axes[axis] = None
+        index = self.fresh(f"at_{size_of(axis)}")
+        self.put(f"{index} = {places}")
+        self.put(f"{index}_in = {within.format(index)}")
+        return index
 
     def _comes(self, node: n.Node) -> bool:
         """Whether a node comes from outside."""
@@ -239,7 +232,7 @@ class Body:
 
     def _args(self, node: n.Node) -> tuple[n.Node, ...]:
         """What is computed in the same place as a node."""
-        return () if self._comes(node) or _turned(node) is not None else node.args
+        return () if self._comes(node) or _apart(node) else node.args
 
     def _loop(self, sums: list[n.Node], over: n.Axes, scope: Scope) -> None:
         """One loop for some sums over the same axes."""
@@ -304,13 +297,13 @@ class Body:
                 yield self.printer.term(node, index, part)
 
 
-def _turned(node: n.Node) -> tuple[str, str] | None:
-    """The old and the new name of an axis of the spec, where a node only renames it."""
+def _apart(node: n.Node) -> bool:
+    """Whether a node's arguments are computed with other places of an axis than the node."""
     match node:
-        case n.Rename(old=old, new=new) if not is_tile(old):
-            return old, new
+        case n.Rename(old=old):
+            return not is_tile(old)
         case _:
-            return None
+            return isinstance(node, n.Concat | n.Part)
 
 
 def _called(node: n.Node) -> str:

@@ -1,6 +1,5 @@
 """From a mixer and its plan to the text of one self-contained file of Triton kernels."""
 
-from collections.abc import Iterator
 from functools import partial
 
 from mixerc.algebra.linear import Linear
@@ -10,7 +9,6 @@ from mixerc.backends.module.file import Target, module_file, render
 from mixerc.backends.triton.programs import LaunchView, programs
 from mixerc.backends.triton.tiling import Hardware
 from mixerc.ir.mixer import Mixer
-from mixerc.plan import nodes as n
 from mixerc.plan.plan import Plan
 
 TRITON = Target(
@@ -37,10 +35,6 @@ def emit(
     target: Target = TRITON,
 ) -> GeneratedModule:
     """The generated file for some hardware; `spec` is the text that it was made from."""
-    if any(isinstance(x, n.Concat | n.Part) for x in _nodes(plan)):
-        raise ValueError(
-            f"{mixer.name}: the Triton target has no kernels yet for `concat` in a core"
-        )
     core = Core(mixer, linear, plan, every_axis=True)
     views = programs(core, hardware)
     kernels = "\n\n".join((_tiles(views, hardware, plan.chunk), *map(_program, views)))
@@ -48,12 +42,6 @@ def emit(
     least = (hardware.least(partial(x.held, plan.chunk)) for x in every if not x.doors.tokens)
     fits = all(words <= hardware.limit for words in least)
     return module_file(core, kernels, spec, target, fits=fits)
-
-
-def _nodes(plan: Plan) -> Iterator[n.Node]:
-    for _, program in plan.programs:
-        for kernel in program.kernels:
-            yield from kernel.body
 
 
 def _tiles(views: tuple[LaunchView, ...], hardware: Hardware, chunk: int) -> str:

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 
 from mixerc.backends.module.identifiers import identifier
 from mixerc.backends.module.layout import laid_out
-from mixerc.backends.triton.body import Body, Scope
+from mixerc.backends.triton.body import Body
 from mixerc.backends.triton.cuts import ancestors
 from mixerc.backends.triton.memory import CHUNKS, SEQUENCES, TOKENS, Doors, Held, Rows
 from mixerc.backends.triton.ordering import ordered
 from mixerc.backends.triton.pressure import most_held
+from mixerc.backends.triton.scope import Scope
 from mixerc.backends.triton.tiles import TilePrinter
 from mixerc.backends.triton.values import (
     ROW,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from mixerc.backends.module.identifiers import identifier
 from mixerc.backends.module.printer import NumberText, apply_text, number_text, within
-from mixerc.backends.triton.body import Scope
+from mixerc.backends.triton.scope import Scope
 from mixerc.backends.triton.values import COLUMN, ROW, Dims, Value, aligned, dims_of, size_of
 from mixerc.plan import nodes as n
 from mixerc.plan.distribute import is_scalar
