@@ -29,20 +29,22 @@ FLOOR = 1.0
 """In units in the last place of the dtype."""
 
 
-def precision_law(subject: Subject, case: Case, dtype: torch.dtype) -> Result:
+def precision_law(
+    subject: Subject, case: Case, dtype: torch.dtype, *, draws: int = DRAWS
+) -> Result:
     """err(mode) <= 2 · err(recurrence) + 1 ulp, of the output and of every gradient.
 
     Medians over some draws: a token where a normaliser passes close to 0, or its maximum changes
     sides, has an error without bound in either, and one draw in a few has such a token. What
     overflows the dtype in the recurrence too is left out.
     """
-    draws = [_one_draw(subject, replace(case, seed=case.seed + i), dtype) for i in range(DRAWS)]
+    found = [_one_draw(subject, replace(case, seed=case.seed + i), dtype) for i in range(draws)]
     floor = FLOOR * torch.finfo(dtype).eps
     errors: dict[str, float] = {}
     for mode in FAST:
-        for name in draws[0][mode]:
-            error = median(found[mode][name] for found in draws)
-            allowed = FACTOR * median(found[PLAIN][name] for found in draws) + floor
+        for name in found[0][mode]:
+            error = median(one[mode][name] for one in found)
+            allowed = FACTOR * median(one[PLAIN][name] for one in found) + floor
             if math.isfinite(allowed):
                 errors[f"{mode} {name}"] = error / allowed
     return judged("precision", errors, 1.0, f"{dtype}, {case.where}")
