@@ -80,7 +80,8 @@ def written(found: Any, asked: str, target: str, passed: tuple[str, ...], place:
     file.write_bytes(found.asm[kind])
     registers, stack = _resources(file) if kind == "cubin" else _of_amd(found.asm["amdgcn"])
     text = found.asm["ptx" if kind == "cubin" else "amdgcn"]
-    assert not found.metadata.global_scratch_size, "no kernel asks for memory of its own"
+    scratch = getattr(found.metadata, "global_scratch_size", 0)
+    assert not scratch, "no kernel asks for memory of its own"
     return Binary(
         asked=asked,
         name=found.metadata.name,
