@@ -30,6 +30,7 @@ def stages(pipeline: Pipeline) -> dict[str, str]:
 
 
 def _emitted(pipeline: Pipeline) -> dict[str, str]:
-    made, module = pipeline.lowered(pipeline.request.chunk, pipeline.layer_logarithms)
+    made, _ = pipeline.lowered(pipeline.request.chunk, pipeline.layer_logarithms)
     name = pipeline.request.target.replace(":", "-")
-    return {"4-plan.txt": show_plan(made), f"5-{name}.py": module.text}
+    text = pipeline.layer_file().read_text(encoding="utf-8")
+    return {"4-plan.txt": show_plan(made), f"5-{name}.py": text}

@@ -21,6 +21,7 @@ _LATER = {
     "bench": "mixerc.bench",
     "checked_chunk": "mixerc.api",
     "chosen": "mixerc.bench",
+    "has_gpu": "mixerc.runtime.hardware",
     "Pipeline": "mixerc.pipeline",
     "stages": "mixerc.dump",
     "verify": "mixerc.verify",

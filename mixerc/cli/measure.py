@@ -21,9 +21,16 @@ from mixerc.source import Source
 def verify(
     specs: Specs,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer and smaller cases.")] = False,
-    target: Annotated[str, typer.Option(help="torch, or triton in its interpreter.")] = "torch",
+    target: Annotated[
+        str, typer.Option(help="torch, or triton: on a GPU, or interpreted.")
+    ] = "torch",
+    device: Annotated[str, typer.Option(help="Where the mixer runs: cpu or cuda.")] = "cpu",
 ) -> None:
     """Check every law that a compiled mixer obeys."""
+    if device not in ("cpu", "cuda"):
+        usage(f"there is no device {device!r}; there are cpu, cuda")
+    if device == "cuda" and not later("has_gpu")():
+        usage("there is no GPU here that this torch can use")
     if target not in EMITTERS:
         usage(f"there is no target {target!r}; there are {', '.join(EMITTERS)}")
 
@@ -35,6 +42,7 @@ def verify(
                 spec,
                 quick=quick,
                 target=target,
+                device=device,
                 progress=lambda text: progress.update(task, description=text),
             )
         typer.echo(report.text)

@@ -8,6 +8,11 @@ DEFAULT = "sm_90"
 HARDWARE = ("sm_80", DEFAULT, "sm_100", "gfx942")
 
 
+def has_gpu() -> bool:
+    """Whether this machine's torch has a GPU to run on."""
+    return torch.cuda.is_available()
+
+
 def hardware() -> str:
     """The kind of this machine's first GPU: for one that is not among them the nearest older one,
     and without a GPU the kind that files are made for by default."""

@@ -34,11 +34,17 @@ def in_mode(subject: Subject, mode: str, **options: Any) -> Run:
     """The compiled mixer in one of its modes; options are `chunk`, `cu_seqlens`, `check`."""
 
     def run(inputs: Tensors, state: Tensors | None) -> tuple[Tensor, Mapping[str, Any]]:
-        given: dict[str, Any] = {**inputs, **options}
-        result: tuple[Tensor, Mapping[str, Any]] = subject.run(state=state, mode=mode, **given)
-        return result
+        given: dict[str, Any] = _moved({**inputs, **options}, subject.device)
+        first = None if state is None else _moved(state, subject.device)
+        o, after = subject.run(state=first, mode=mode, **given)
+        return o.cpu(), _moved(after, "cpu")
 
     return run
+
+
+def _moved(values: Mapping[str, Any], device: str) -> dict[str, Any]:
+    """Tensors on a device; the laws themselves are on the CPU."""
+    return {n: x.to(device) if isinstance(x, Tensor) else x for n, x in values.items()}
 
 
 def by_recurrence(subject: Subject, domain: Domain = FLOAT64) -> Run:

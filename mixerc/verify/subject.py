@@ -32,6 +32,7 @@ class Subject:
     run: CompiledMixer
     sizes: Mapping[str, float]
     target: str = "torch"
+    device: str = "cpu"
 
     @property
     def linear(self) -> Linear:
@@ -61,8 +62,9 @@ class Subject:
         return not self.mixer.core.branches
 
 
-def subject_of(source: Source, target: str = "torch") -> Subject | Stack:
-    """The mixer of a spec, or the stack that it is; raises SpecError for mistakes."""
+def subject_of(source: Source, target: str = "torch", device: str = "cpu") -> Subject | Stack:
+    """The mixer of a spec, or the stack that it is; raises SpecError for mistakes. The compiled
+    mixer runs on `device`."""
     mixer = front(source)
     if isinstance(mixer, Stack):
         return mixer
@@ -75,6 +77,7 @@ def subject_of(source: Source, target: str = "torch") -> Subject | Stack:
         run=compile(source.text, target=target, **given),
         sizes=sizes,
         target=target,
+        device=device,
     )
 
 

@@ -43,16 +43,18 @@ def verify(
     *,
     quick: bool = False,
     target: str = "torch",
+    device: str = "cpu",
     progress: Callable[[str], None] | None = None,
 ) -> Report:
     """Tries every law that applies to a spec; raises SpecError for a spec with mistakes.
 
     `progress` is told what runs. With `quick` there are fewer and smaller cases. `target` is what
-    is compiled: on a machine without a GPU, Triton kernels run where TRITON_INTERPRET=1 is set.
+    is compiled, and `device` where it runs: Triton kernels run on a GPU ("cuda"), or on a CPU
+    where TRITON_INTERPRET=1 is set.
     """
     start = time.perf_counter()
     source = read_source(spec)
-    subject = subject_of(source, target)
+    subject = subject_of(source, target, device)
     if isinstance(subject, Stack):
         title = f"{subject.name}: a stack"
         jobs: list[Job] = [("language", partial(stack_law, source, subject))]
@@ -92,7 +94,7 @@ def _jobs(subject: Subject, quick: bool) -> Iterator[Job]:
         for tokens in (130,) if quick else (40, 300, 1000):
             yield "precision", partial(precision_law, subject, draw.wide(tokens), dtype)
         yield "finite", partial(finite_law, subject, draw(70), dtype)
-    if subject.mixer.y is not None:
+    if subject.mixer.y is not None and subject.device == "cpu":
         yield from _layer_jobs(subject, quick)
     if not quick:
         yield "emission", partial(emission_law, subject)
@@ -126,7 +128,10 @@ def _mode_jobs(subject: Subject, draw: _Cases, quick: bool) -> Iterator[Job]:
         yield "modes", partial(reference_law, subject, draw(tokens))
     for tokens in (1, 65) if quick else (0, 1, 5, 63, 64, 65, 130, 1100):
         yield "states", partial(states_law, subject, draw(tokens))
+    least = 16 if subject.device != "cpu" else 2  # a matrix unit takes no fewer rows
     for chunk in (2, 16) if quick else (2, 4, 8, 16, 32, 64, 128):
+        if chunk < least:
+            continue
         yield "chunks", partial(chunk_law, subject, draw(37), chunk)
     yield "check", partial(check_law, subject, draw(20))
     if subject.decays:
@@ -176,6 +181,8 @@ def _not_applied(subject: Subject) -> Iterator[Skipped]:
         yield from _skipped(("logarithms",), "no input of its core is a decay by itself")
     if subject.mixer.y is None:
         yield from _skipped(LAYER_LAWS, "the spec has no `y`")
+    elif subject.device != "cpu":
+        yield from _skipped(LAYER_LAWS, "the layer around the core is PyTorch on any device")
 
 
 def _skipped(laws: tuple[str, ...], reason: str) -> tuple[Skipped, ...]:

@@ -14,4 +14,6 @@ def start(kernel, programs, options, arguments, dtype):
             "Triton kernels run on a GPU; on a CPU they are interpreted, slowly, "
             "where TRITON_INTERPRET=1 is set before Python starts"
         )
+    if isinstance(kernel, triton.JITFunction) and 1 < arguments["CHUNK"] < 16:
+        raise ValueError("a chunk has 16 tokens or more on a GPU: its matrix units take no fewer")
     kernel[(programs,)](**arguments, **options)

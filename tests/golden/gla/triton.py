@@ -5,141 +5,39 @@ GIVEN = ()
 STREAMS = ("q", "k", "v", "a")
 PARAMS = ()
 DECAYS = ("a",)
-OPS = f"mixerc_0aa7d83b259b_{zlib.crc32(__name__.encode()):08x}"
+OPS = f"mixerc_fc77ef5184ff_{zlib.crc32(__name__.encode()):08x}"
 
 
-@triton.jit
+REGISTERS = {}
+TILES = {
+    "states_1": (64, 8),
+    "forward_1": (64, 8),
+    "forward_2": (64, 8),
+    "recurrent_1": (16, 8),
+    "backward_1": (64, 8),
+    "backward_2": (64, 8),
+    "backward_3": (64, 8),
+    "backward_4": (64, 8),
+}
+
+
+@triton.jit(do_not_specialize=["length", "HEADS", "a_heads", "k_heads", "v_heads"])
 def states_1(
-    first_at,
-    count_at,
-    batch_at,
-    out_at,
-    a_at,
-    HEADS: tl.constexpr,
-    CHUNK: tl.constexpr,
-    K: tl.constexpr,
-    K_BLOCK: tl.constexpr,
-    a_heads: tl.constexpr,
-    ACC: tl.constexpr,
-    DOT: tl.constexpr,
-    WIDE: tl.constexpr,
-    PREC: tl.constexpr,
-):
-    """A value [K], all chunks at once."""
-    pid = tl.program_id(0)
-    first_K = pid % tl.cdiv(K, K_BLOCK) * K_BLOCK
-    pid = pid // tl.cdiv(K, K_BLOCK)
-    h = pid % HEADS
-    n = (pid // HEADS).to(tl.int64)
-    first = tl.load(first_at + n)
-    count = tl.load(count_at + n)
-    batch = tl.load(batch_at + n)
-    i = tl.arange(0, CHUNK)
-    valid = i < count
-    rows = first + tl.maximum(tl.minimum(i, count - 1), 0)
-    at_K = first_K + tl.arange(0, K_BLOCK)
-    at_K_in = at_K < K
-    a_tile = tl.load(
-        a_at + (rows * a_heads + h % a_heads)[:, None] * K + at_K[None, :],
-        mask=at_K_in[None, :],
-        other=0.0,
-    ).to(ACC)
-    tokens = tl.where(valid[:, None], a_tile, 1.0)
-    pick = pair_sum(tl.where(on_side(i, 1, 0)[:, None], tokens, 0.0), 1)
-    pick_2 = pair_sum(tl.where(on_side(i, 1, 1)[:, None], tokens, 0.0), 1)
-    product = pick * pick_2
-    pick_3 = pair_sum(tl.where((on_side(i, 2, 0) & (i % 2 == 0))[:, None], product, 0.0), 2)
-    pick_4 = pair_sum(tl.where((on_side(i, 2, 1) & (i % 2 == 0))[:, None], product, 0.0), 2)
-    product_2 = pick_3 * pick_4
-    summed = tl.sum(tl.where((i % 4 == 0)[:, None], product_2, 0.0), axis=0)
-    tl.store(
-        out_at + (n * HEADS + h) * K + at_K,
-        summed.to(out_at.dtype.element_ty),
-        mask=at_K_in,
-    )
-
-
-@triton.jit
-def states_2(
-    first_at,
-    count_at,
-    batch_at,
-    out_at,
-    k_at,
-    a_at,
-    v_at,
-    HEADS: tl.constexpr,
-    CHUNK: tl.constexpr,
-    K: tl.constexpr,
-    V: tl.constexpr,
-    K_BLOCK: tl.constexpr,
-    V_BLOCK: tl.constexpr,
-    k_heads: tl.constexpr,
-    a_heads: tl.constexpr,
-    v_heads: tl.constexpr,
-    ACC: tl.constexpr,
-    DOT: tl.constexpr,
-    WIDE: tl.constexpr,
-    PREC: tl.constexpr,
-):
-    """A value [K, V], all chunks at once."""
-    pid = tl.program_id(0)
-    first_K = pid % tl.cdiv(K, K_BLOCK) * K_BLOCK
-    pid = pid // tl.cdiv(K, K_BLOCK)
-    first_V = pid % tl.cdiv(V, V_BLOCK) * V_BLOCK
-    pid = pid // tl.cdiv(V, V_BLOCK)
-    h = pid % HEADS
-    n = (pid // HEADS).to(tl.int64)
-    first = tl.load(first_at + n)
-    count = tl.load(count_at + n)
-    batch = tl.load(batch_at + n)
-    i = tl.arange(0, CHUNK)
-    valid = i < count
-    rows = first + tl.maximum(tl.minimum(i, count - 1), 0)
-    at_K = first_K + tl.arange(0, K_BLOCK)
-    at_K_in = at_K < K
-    at_V = first_V + tl.arange(0, V_BLOCK)
-    at_V_in = at_V < V
-    k_tile = tl.load(
-        k_at + (rows * k_heads + h % k_heads)[:, None] * K + at_K[None, :],
-        mask=at_K_in[None, :],
-        other=0.0,
-    ).to(ACC)
-    tokens = tl.where(valid[:, None], k_tile, 0.0)
-    a_tile = tl.load(
-        a_at + (rows * a_heads + h % a_heads)[:, None] * K + at_K[None, :],
-        mask=at_K_in[None, :],
-        other=0.0,
-    ).to(ACC)
-    tokens_2 = tl.where(valid[:, None], a_tile, 1.0)
-    pick = pair_sum(tl.where(on_side(i, 1, 1)[:, None], tokens_2, 0.0), 1)
-    suffix2 = tl.where(on_side(i, 1, 0)[:, None], tokens * pick, tokens)
-    pick_2 = pair_sum(tl.where(on_side(i, 1, 0)[:, None], tokens_2, 0.0), 1)
-    product = pick_2 * pick
-    pick_3 = pair_sum(tl.where((on_side(i, 2, 1) & (i % 2 == 0))[:, None], product, 0.0), 2)
-    suffix4 = tl.where(on_side(i, 2, 0)[:, None], suffix2 * pick_3, suffix2)
-    v_tile = tl.load(
-        v_at + (rows * v_heads + h % v_heads)[:, None] * V + at_V[None, :],
-        mask=at_V_in[None, :],
-        other=0.0,
-    ).to(ACC)
-    dot = matmul(tl.permute(suffix4, (1, 0)), v_tile, ACC, DOT, PREC)
-    tl.store(
-        out_at + ((n * HEADS + h) * K + at_K[:, None]) * V + at_V[None, :],
-        dot.to(out_at.dtype.element_ty),
-        mask=at_K_in[:, None] & at_V_in[None, :],
-    )
-
-
-@triton.jit
-def states_3(
+    length,
     bounds_at,
+    first_at,
+    count_at,
+    batch_at,
     state_at,
     last_at,
     kept_at,
-    brought_0_at,
-    brought_1_at,
-    HEADS: tl.constexpr,
+    a_at,
+    k_at,
+    v_at,
+    HEADS,
+    a_heads,
+    k_heads,
+    v_heads,
     CHUNK: tl.constexpr,
     K: tl.constexpr,
     V: tl.constexpr,
@@ -158,39 +56,62 @@ def states_3(
     pid = pid // tl.cdiv(V, V_BLOCK)
     h = pid % HEADS
     s = (pid // HEADS).to(tl.int64)
-    start = tl.load(bounds_at + s)
-    stop = tl.load(bounds_at + s + 1)
+    start, stop = steps_of(s, length, bounds_at, CHUNK)
+    i = tl.arange(0, CHUNK)
     at_K = first_K + tl.arange(0, K_BLOCK)
     at_K_in = at_K < K
     at_V = first_V + tl.arange(0, V_BLOCK)
     at_V_in = at_V < V
     S_state = tl.load(
-        state_at + ((s * HEADS + h) * K + at_K[:, None]) * V + at_V[None, :],
+        state_at + (s * HEADS + h) * K * V + at_K[:, None] * V + at_V[None, :],
         mask=at_K_in[:, None] & at_V_in[None, :],
         other=0.0,
     ).to(ACC)
     for step in range(0, stop - start):
         n = start + step
+        first, count, batch = chunk_of(n, length, first_at, count_at, batch_at, CHUNK)
+        at, valid = rows_of(i, count)
         tl.store(
-            kept_at + ((n * HEADS + h) * K + at_K[:, None]) * V + at_V[None, :],
+            kept_at + (n * HEADS + h) * K * V + at_K[:, None] * V + at_V[None, :],
             S_state.to(kept_at.dtype.element_ty),
             mask=at_K_in[:, None] & at_V_in[None, :],
         )
-        summed = tl.load(
-            brought_0_at + (n * HEADS + h) * K + at_K,
-            mask=at_K_in,
+        a_tile = tl.load(
+            a_at + (
+                first * a_heads + h % a_heads
+            ) * K + (at * a_heads)[:, None] * K + at_K[None, :],
+            mask=at_K_in[None, :],
             other=0.0,
         ).to(ACC)
-        product = S_state * summed[:, None]
-        dot = tl.load(
-            brought_1_at + ((n * HEADS + h) * K + at_K[:, None]) * V + at_V[None, :],
-            mask=at_K_in[:, None] & at_V_in[None, :],
+        tokens = tl.where(valid[:, None], a_tile, 1.0)
+        siblings_2 = swapped(tokens, 1)
+        product = tokens * siblings_2
+        siblings_3 = swapped(product, 2)
+        product_2 = product * siblings_3
+        summed = tl.sum(tl.where((i % 4 == 0)[:, None], product_2, 0.0), axis=0)
+        product_3 = S_state * summed[:, None]
+        k_tile = tl.load(
+            k_at + (
+                first * k_heads + h % k_heads
+            ) * K + (at * k_heads)[:, None] * K + at_K[None, :],
+            mask=at_K_in[None, :],
             other=0.0,
         ).to(ACC)
-        total = product + dot
+        tokens_2 = tl.where(valid[:, None], k_tile, 0.0)
+        suffix2 = tl.where(on_side(i, 1, 0)[:, None], tokens_2 * siblings_2, tokens_2)
+        suffix4 = tl.where(on_side(i, 2, 0)[:, None], suffix2 * siblings_3, suffix2)
+        v_tile = tl.load(
+            v_at + (
+                first * v_heads + h % v_heads
+            ) * V + (at * v_heads)[:, None] * V + at_V[None, :],
+            mask=at_V_in[None, :],
+            other=0.0,
+        ).to(ACC)
+        dot = matmul(tl.permute(suffix4, (1, 0)), v_tile, ACC, DOT, PREC)
+        total = product_3 + dot
         S_state = total
     tl.store(
-        last_at + ((s * HEADS + h) * K + at_K[:, None]) * V + at_V[None, :],
+        last_at + (s * HEADS + h) * K * V + at_K[:, None] * V + at_V[None, :],
         S_state.to(last_at.dtype.element_ty),
         mask=at_K_in[:, None] & at_V_in[None, :],
     )
@@ -198,71 +119,134 @@ def states_3(
 
 def states_piece(run, streams, constants, states, size):
     """The states before each chunk, and after the last."""
-    brought_0 = run.chunked(size["K"])
-    run.map(
-        states_1,
-        [(size["K"], block(size["K"]))],
-        out_at=brought_0,
-        a_at=streams[3],
-        a_heads=streams[3].shape[1],
-        K=size["K"],
-        K_BLOCK=block(size["K"]),
-    )
-    brought_1 = run.chunked(size["K"], size["V"])
-    run.map(
-        states_2,
-        [(size["K"], block(size["K"])), (size["V"], block(size["V"]))],
-        out_at=brought_1,
-        k_at=streams[1],
-        a_at=streams[3],
-        v_at=streams[2],
-        k_heads=streams[1].shape[1],
-        a_heads=streams[3].shape[1],
-        v_heads=streams[2].shape[1],
-        K=size["K"],
-        K_BLOCK=block(size["K"]),
-        V=size["V"],
-        V_BLOCK=block(size["V"]),
-    )
     kept_0 = run.chunked(size["K"], size["V"])
     last_0 = torch.empty_like(states[0])
     run.scan(
-        states_3,
-        [(size["K"], block(size["K"])), (size["V"], block(size["V"]))],
+        states_1,
+        size,
+        ("K", "V"),
+        ("K", "V"),
         state_at=states[0],
         last_at=last_0,
         kept_at=kept_0,
-        brought_0_at=brought_0,
-        brought_1_at=brought_1,
-        K=size["K"],
-        K_BLOCK=block(size["K"]),
-        V=size["V"],
-        V_BLOCK=block(size["V"]),
+        a_at=streams[3],
+        k_at=streams[1],
+        v_at=streams[2],
+        a_heads=streams[3].shape[1],
+        k_heads=streams[1].shape[1],
+        v_heads=streams[2].shape[1],
     )
     return (kept_0,), [last_0]
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["length", "HEADS", "q_heads", "k_heads", "a_heads"])
 def forward_1(
+    length,
     first_at,
     count_at,
     batch_at,
-    out_at,
+    out_0_at,
     q_at,
     k_at,
     a_at,
-    before_0_at,
-    v_at,
-    HEADS: tl.constexpr,
+    HEADS,
+    q_heads,
+    k_heads,
+    a_heads,
     CHUNK: tl.constexpr,
     K: tl.constexpr,
-    V: tl.constexpr,
     K_BLOCK: tl.constexpr,
+    c0: tl.constexpr,
+    ACC: tl.constexpr,
+    DOT: tl.constexpr,
+    WIDE: tl.constexpr,
+    PREC: tl.constexpr,
+):
+    """A value [c, c'], all chunks at once."""
+    pid = tl.program_id(0)
+    h = pid % HEADS
+    n = (pid // HEADS).to(tl.int64)
+    i = tl.arange(0, CHUNK)
+    first, count, batch = chunk_of(n, length, first_at, count_at, batch_at, CHUNK)
+    at, valid = rows_of(i, count)
+    scores = tl.zeros((CHUNK, CHUNK), ACC)
+    for from_K in range(0, K, K_BLOCK):
+        at_K = from_K + tl.arange(0, K_BLOCK)
+        at_K_in = at_K < K
+        q_tile = tl.load(
+            q_at + (
+                first * q_heads + h % q_heads
+            ) * K + (at * q_heads)[:, None] * K + at_K[None, :],
+            mask=at_K_in[None, :],
+            other=0.0,
+        ).to(ACC)
+        ratio = tl.full([], c0, ACC)
+        product = q_tile * ratio
+        k_tile = tl.load(
+            k_at + (
+                first * k_heads + h % k_heads
+            ) * K + (at * k_heads)[:, None] * K + at_K[None, :],
+            mask=at_K_in[None, :],
+            other=0.0,
+        ).to(ACC)
+        tokens = tl.where(valid[:, None], k_tile, 0.0)
+        part = tl.where(
+            (i[:, None] == i[None, :]),
+            tl.sum(product * tokens, axis=1)[:, None],
+            0.0,
+        )
+        scores += part
+        a_tile = tl.load(
+            a_at + (
+                first * a_heads + h % a_heads
+            ) * K + (at * a_heads)[:, None] * K + at_K[None, :],
+            mask=at_K_in[None, :],
+            other=0.0,
+        ).to(ACC)
+        tokens_2 = tl.where(valid[:, None], a_tile, 1.0)
+        product_2 = product * tokens_2
+        part_2 = tl.where(
+            siblings(i[:, None], i[None, :], 1),
+            matmul(product_2, tl.permute(tokens, (1, 0)), ACC, DOT, PREC),
+            0.0,
+        )
+        scores += part_2
+        siblings_2 = swapped(tokens_2, 1)
+        prefix2 = tl.where(on_side(i, 1, 1)[:, None], product_2 * siblings_2, product_2)
+        suffix2 = tl.where(on_side(i, 1, 0)[:, None], tokens * siblings_2, tokens)
+        part_3 = tl.where(
+            siblings(i[:, None], i[None, :], 2),
+            matmul(prefix2, tl.permute(suffix2, (1, 0)), ACC, DOT, PREC),
+            0.0,
+        )
+        scores += part_3
+    tl.store(
+        out_0_at + (n * HEADS + h) * CHUNK * CHUNK + i[:, None] * CHUNK + i[None, :],
+        scores.to(out_0_at.dtype.element_ty),
+    )
+
+
+@triton.jit(do_not_specialize=["length", "HEADS", "q_heads", "a_heads", "v_heads"])
+def forward_2(
+    length,
+    first_at,
+    count_at,
+    batch_at,
+    out_0_at,
+    q_at,
+    a_at,
+    v_at,
+    held_0_at,
+    held_1_at,
+    HEADS,
+    q_heads,
+    a_heads,
+    v_heads,
+    CHUNK: tl.constexpr,
+    V: tl.constexpr,
+    K: tl.constexpr,
     V_BLOCK: tl.constexpr,
-    q_heads: tl.constexpr,
-    k_heads: tl.constexpr,
-    a_heads: tl.constexpr,
-    v_heads: tl.constexpr,
+    K_BLOCK: tl.constexpr,
     c0: tl.constexpr,
     ACC: tl.constexpr,
     DOT: tl.constexpr,
@@ -275,79 +259,60 @@ def forward_1(
     pid = pid // tl.cdiv(V, V_BLOCK)
     h = pid % HEADS
     n = (pid // HEADS).to(tl.int64)
-    first = tl.load(first_at + n)
-    count = tl.load(count_at + n)
-    batch = tl.load(batch_at + n)
     i = tl.arange(0, CHUNK)
-    valid = i < count
-    rows = first + tl.maximum(tl.minimum(i, count - 1), 0)
+    first, count, batch = chunk_of(n, length, first_at, count_at, batch_at, CHUNK)
+    at, valid = rows_of(i, count)
     at_V = first_V + tl.arange(0, V_BLOCK)
     at_V_in = at_V < V
-    scores = tl.zeros((CHUNK, CHUNK), ACC)
     dot = tl.zeros((CHUNK, V_BLOCK), ACC)
     for from_K in range(0, K, K_BLOCK):
         at_K = from_K + tl.arange(0, K_BLOCK)
         at_K_in = at_K < K
         q_tile = tl.load(
-            q_at + (rows * q_heads + h % q_heads)[:, None] * K + at_K[None, :],
+            q_at + (
+                first * q_heads + h % q_heads
+            ) * K + (at * q_heads)[:, None] * K + at_K[None, :],
             mask=at_K_in[None, :],
             other=0.0,
         ).to(ACC)
         ratio = tl.full([], c0, ACC)
         product = q_tile * ratio
-        k_tile = tl.load(
-            k_at + (rows * k_heads + h % k_heads)[:, None] * K + at_K[None, :],
-            mask=at_K_in[None, :],
-            other=0.0,
-        ).to(ACC)
-        tokens = tl.where(valid[:, None], k_tile, 0.0)
-        part = tl.sum(product * tokens, axis=1)
         a_tile = tl.load(
-            a_at + (rows * a_heads + h % a_heads)[:, None] * K + at_K[None, :],
+            a_at + (
+                first * a_heads + h % a_heads
+            ) * K + (at * a_heads)[:, None] * K + at_K[None, :],
             mask=at_K_in[None, :],
             other=0.0,
         ).to(ACC)
-        tokens_2 = tl.where(valid[:, None], a_tile, 1.0)
-        product_2 = product * tokens_2
-        part_2 = tl.where(
-            siblings(i[:, None], i[None, :], 1),
-            matmul(product_2, tl.permute(tokens, (1, 0)), ACC, DOT, PREC),
-            0.0,
-        )
-        pick = pair_sum(tl.where(on_side(i, 1, 0)[:, None], tokens_2, 0.0), 1)
-        prefix2 = tl.where(on_side(i, 1, 1)[:, None], product_2 * pick, product_2)
-        pick_2 = pair_sum(tl.where(on_side(i, 1, 1)[:, None], tokens_2, 0.0), 1)
-        suffix2 = tl.where(on_side(i, 1, 0)[:, None], tokens * pick_2, tokens)
-        part_3 = tl.where(
-            siblings(i[:, None], i[None, :], 2),
-            matmul(prefix2, tl.permute(suffix2, (1, 0)), ACC, DOT, PREC),
-            0.0,
-        )
-        part_4 = tl.where((i[:, None] == i[None, :]), part[:, None], 0.0) + part_2 + part_3
-        scores += part_4
-        product_3 = pick * pick_2
-        pick_3 = pair_sum(
-            tl.where((on_side(i, 2, 0) & (i % 2 == 0))[:, None], product_3, 0.0),
-            2,
-        )
-        prefix4 = tl.where(on_side(i, 2, 1)[:, None], prefix2 * pick_3, prefix2)
+        tokens = tl.where(valid[:, None], a_tile, 1.0)
+        product_2 = product * tokens
+        siblings_2 = swapped(tokens, 1)
+        prefix2 = tl.where(on_side(i, 1, 1)[:, None], product_2 * siblings_2, product_2)
+        product_3 = tokens * siblings_2
+        siblings_3 = swapped(product_3, 2)
+        prefix4 = tl.where(on_side(i, 2, 1)[:, None], prefix2 * siblings_3, prefix2)
         S_before = tl.load(
-            before_0_at + ((n * HEADS + h) * K + at_K[:, None]) * V + at_V[None, :],
+            held_0_at + (n * HEADS + h) * K * V + at_K[:, None] * V + at_V[None, :],
             mask=at_K_in[:, None] & at_V_in[None, :],
             other=0.0,
         ).to(ACC)
-        part_5 = matmul(prefix4, S_before, ACC, WIDE, PREC)
-        dot += part_5
+        part = matmul(prefix4, S_before, ACC, WIDE, PREC)
+        dot += part
+    scores = tl.load(
+        held_1_at + (n * HEADS + h) * CHUNK * CHUNK + i[:, None] * CHUNK + i[None, :]
+    ).to(ACC)
     v_tile = tl.load(
-        v_at + (rows * v_heads + h % v_heads)[:, None] * V + at_V[None, :],
+        v_at + (
+            first * v_heads + h % v_heads
+        ) * V + (at * v_heads)[:, None] * V + at_V[None, :],
         mask=at_V_in[None, :],
         other=0.0,
     ).to(ACC)
     dot_2 = matmul(scores, v_tile, ACC, DOT, PREC)
     total = dot_2 + dot
     tl.store(
-        out_at + (rows * HEADS + h)[:, None] * V + at_V[None, :],
-        total.to(out_at.dtype.element_ty),
+        out_0_at + (first * HEADS + h) * V + (at * HEADS)[:, None] * V + at_V[None, :],
+        total.to(out_0_at.dtype.element_ty),
         mask=at_V_in[None, :] & valid[:, None],
     )
 
@@ -356,31 +321,44 @@ def forward_piece(run, streams, constants, states, size, outputs):
     """The parallel mode."""
     kept, lasts = states_piece(run, streams, constants, states, size)
     before_0 = kept[0]
+    shared_2 = run.chunked(run.chunk, run.chunk, dtype=run.dot)
     run.map(
         forward_1,
-        [(size["V"], block(size["V"]))],
-        out_at=outputs[0],
+        size,
+        ("K",),
+        (),
+        out_0_at=shared_2,
         q_at=streams[0],
         k_at=streams[1],
         a_at=streams[3],
-        before_0_at=before_0,
-        v_at=streams[2],
         q_heads=streams[0].shape[1],
         k_heads=streams[1].shape[1],
         a_heads=streams[3].shape[1],
+        c0=1 / math.sqrt(size["K"]),
+    )
+    run.map(
+        forward_2,
+        size,
+        ("V", "K"),
+        ("V",),
+        out_0_at=outputs[0],
+        q_at=streams[0],
+        a_at=streams[3],
+        v_at=streams[2],
+        held_0_at=before_0,
+        held_1_at=shared_2,
+        q_heads=streams[0].shape[1],
+        a_heads=streams[3].shape[1],
         v_heads=streams[2].shape[1],
         c0=1 / math.sqrt(size["K"]),
-        K=size["K"],
-        K_BLOCK=block(size["K"]),
-        V=size["V"],
-        V_BLOCK=block(size["V"]),
     )
     return lasts
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["length", "HEADS", "q_heads", "k_heads", "v_heads", "a_heads"])
 def recurrent_1(
-    tokens_at,
+    length,
+    bounds_at,
     batch_at,
     out_at,
     state_S_at,
@@ -389,16 +367,16 @@ def recurrent_1(
     k_at,
     v_at,
     a_at,
-    HEADS: tl.constexpr,
+    HEADS,
+    q_heads,
+    k_heads,
+    v_heads,
+    a_heads,
     CHUNK: tl.constexpr,
     K: tl.constexpr,
     V: tl.constexpr,
     K_BLOCK: tl.constexpr,
     V_BLOCK: tl.constexpr,
-    q_heads: tl.constexpr,
-    k_heads: tl.constexpr,
-    v_heads: tl.constexpr,
-    a_heads: tl.constexpr,
     c0: tl.constexpr,
     ACC: tl.constexpr,
     DOT: tl.constexpr,
@@ -411,41 +389,40 @@ def recurrent_1(
     pid = pid // tl.cdiv(V, V_BLOCK)
     h = pid % HEADS
     s = (pid // HEADS).to(tl.int64)
-    start = tl.load(tokens_at + s)
-    stop = tl.load(tokens_at + s + 1)
+    start, stop = steps_of(s, length, bounds_at, 1)
     at_K = 0 + tl.arange(0, K_BLOCK)
     at_K_in = at_K < K
     at_V = first_V + tl.arange(0, V_BLOCK)
     at_V_in = at_V < V
-    batch = tl.load(batch_at + s)
+    batch = s if batch_at is None else tl.load(batch_at + s)
     S_state = tl.load(
-        state_S_at + ((s * HEADS + h) * K + at_K[:, None]) * V + at_V[None, :],
+        state_S_at + (s * HEADS + h) * K * V + at_K[:, None] * V + at_V[None, :],
         mask=at_K_in[:, None] & at_V_in[None, :],
         other=0.0,
     ).to(ACC)
     for step in range(0, stop - start):
-        rows = start + step
+        row = start + step
         q_tile = tl.load(
-            q_at + (rows * q_heads + h % q_heads) * K + at_K,
+            q_at + (row * q_heads + h % q_heads) * K + at_K,
             mask=at_K_in,
             other=0.0,
         ).to(ACC)
         ratio = tl.full([], c0, ACC)
         product = q_tile * ratio
         k_tile = tl.load(
-            k_at + (rows * k_heads + h % k_heads) * K + at_K,
+            k_at + (row * k_heads + h % k_heads) * K + at_K,
             mask=at_K_in,
             other=0.0,
         ).to(ACC)
         dot = tl.sum(product * k_tile, axis=0)
         v_tile = tl.load(
-            v_at + (rows * v_heads + h % v_heads) * V + at_V,
+            v_at + (row * v_heads + h % v_heads) * V + at_V,
             mask=at_V_in,
             other=0.0,
         ).to(ACC)
         dot_2 = dot * v_tile
         a_tile = tl.load(
-            a_at + (rows * a_heads + h % a_heads) * K + at_K,
+            a_at + (row * a_heads + h % a_heads) * K + at_K,
             mask=at_K_in,
             other=0.0,
         ).to(ACC)
@@ -456,14 +433,14 @@ def recurrent_1(
         dot_4 = k_tile[:, None] * v_tile[None, :]
         total_2 = product_3 + dot_4
         tl.store(
-            out_at + (rows * HEADS + h) * V + at_V,
+            out_at + (row * HEADS + h) * V + at_V,
             total.to(out_at.dtype.element_ty),
             mask=at_V_in,
         )
         next_S_state = total_2
         S_state = next_S_state
     tl.store(
-        last_S_at + ((s * HEADS + h) * K + at_K[:, None]) * V + at_V[None, :],
+        last_S_at + (s * HEADS + h) * K * V + at_K[:, None] * V + at_V[None, :],
         S_state.to(last_S_at.dtype.element_ty),
         mask=at_K_in[:, None] & at_V_in[None, :],
     )
@@ -471,10 +448,12 @@ def recurrent_1(
 
 def recurrent_piece(run, streams, constants, states, size, outputs):
     """The recurrent mode."""
-    last_0 = torch.empty_like(states[0])
+    last_0 = run.after(states[0])
     run.token_scan(
         recurrent_1,
-        [(size["V"], block(size["V"]))],
+        size,
+        ("K", "V"),
+        ("V",),
         out_at=outputs[0],
         state_S_at=states[0],
         last_S_at=last_0,
@@ -487,157 +466,33 @@ def recurrent_piece(run, streams, constants, states, size, outputs):
         v_heads=streams[2].shape[1],
         a_heads=streams[3].shape[1],
         c0=1 / math.sqrt(size["K"]),
-        K=size["K"],
-        K_BLOCK=whole_block(size["K"]),
-        V=size["V"],
-        V_BLOCK=block(size["V"]),
     )
     return [last_0]
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["length", "HEADS", "a_heads", "q_heads", "d_o_heads"])
 def backward_1(
-    first_at,
-    count_at,
-    batch_at,
-    out_at,
-    a_at,
-    HEADS: tl.constexpr,
-    CHUNK: tl.constexpr,
-    K: tl.constexpr,
-    K_BLOCK: tl.constexpr,
-    a_heads: tl.constexpr,
-    ACC: tl.constexpr,
-    DOT: tl.constexpr,
-    WIDE: tl.constexpr,
-    PREC: tl.constexpr,
-):
-    """A value [K], all chunks at once."""
-    pid = tl.program_id(0)
-    first_K = pid % tl.cdiv(K, K_BLOCK) * K_BLOCK
-    pid = pid // tl.cdiv(K, K_BLOCK)
-    h = pid % HEADS
-    n = (pid // HEADS).to(tl.int64)
-    first = tl.load(first_at + n)
-    count = tl.load(count_at + n)
-    batch = tl.load(batch_at + n)
-    i = tl.arange(0, CHUNK)
-    valid = i < count
-    rows = first + tl.maximum(tl.minimum(i, count - 1), 0)
-    at_K = first_K + tl.arange(0, K_BLOCK)
-    at_K_in = at_K < K
-    a_tile = tl.load(
-        a_at + (rows * a_heads + h % a_heads)[:, None] * K + at_K[None, :],
-        mask=at_K_in[None, :],
-        other=0.0,
-    ).to(ACC)
-    tokens = tl.where(valid[:, None], a_tile, 1.0)
-    pick = pair_sum(tl.where(on_side(i, 1, 0)[:, None], tokens, 0.0), 1)
-    pick_2 = pair_sum(tl.where(on_side(i, 1, 1)[:, None], tokens, 0.0), 1)
-    product = pick * pick_2
-    pick_3 = pair_sum(tl.where((on_side(i, 2, 0) & (i % 2 == 0))[:, None], product, 0.0), 2)
-    pick_4 = pair_sum(tl.where((on_side(i, 2, 1) & (i % 2 == 0))[:, None], product, 0.0), 2)
-    product_2 = pick_3 * pick_4
-    summed = tl.sum(tl.where((i % 4 == 0)[:, None], product_2, 0.0), axis=0)
-    tl.store(
-        out_at + (n * HEADS + h) * K + at_K,
-        summed.to(out_at.dtype.element_ty),
-        mask=at_K_in,
-    )
-
-
-@triton.jit
-def backward_2(
-    first_at,
-    count_at,
-    batch_at,
-    out_at,
-    q_at,
-    a_at,
-    d_o_at,
-    HEADS: tl.constexpr,
-    CHUNK: tl.constexpr,
-    K: tl.constexpr,
-    V: tl.constexpr,
-    K_BLOCK: tl.constexpr,
-    V_BLOCK: tl.constexpr,
-    q_heads: tl.constexpr,
-    a_heads: tl.constexpr,
-    d_o_heads: tl.constexpr,
-    c0: tl.constexpr,
-    ACC: tl.constexpr,
-    DOT: tl.constexpr,
-    WIDE: tl.constexpr,
-    PREC: tl.constexpr,
-):
-    """A value [K, V], all chunks at once."""
-    pid = tl.program_id(0)
-    first_K = pid % tl.cdiv(K, K_BLOCK) * K_BLOCK
-    pid = pid // tl.cdiv(K, K_BLOCK)
-    first_V = pid % tl.cdiv(V, V_BLOCK) * V_BLOCK
-    pid = pid // tl.cdiv(V, V_BLOCK)
-    h = pid % HEADS
-    n = (pid // HEADS).to(tl.int64)
-    first = tl.load(first_at + n)
-    count = tl.load(count_at + n)
-    batch = tl.load(batch_at + n)
-    i = tl.arange(0, CHUNK)
-    valid = i < count
-    rows = first + tl.maximum(tl.minimum(i, count - 1), 0)
-    at_K = first_K + tl.arange(0, K_BLOCK)
-    at_K_in = at_K < K
-    at_V = first_V + tl.arange(0, V_BLOCK)
-    at_V_in = at_V < V
-    q_tile = tl.load(
-        q_at + (rows * q_heads + h % q_heads)[:, None] * K + at_K[None, :],
-        mask=at_K_in[None, :],
-        other=0.0,
-    ).to(ACC)
-    ratio = tl.full([], c0, ACC)
-    product = q_tile * ratio
-    a_tile = tl.load(
-        a_at + (rows * a_heads + h % a_heads)[:, None] * K + at_K[None, :],
-        mask=at_K_in[None, :],
-        other=0.0,
-    ).to(ACC)
-    tokens = tl.where(valid[:, None], a_tile, 1.0)
-    product_2 = product * tokens
-    pick = pair_sum(tl.where(on_side(i, 1, 0)[:, None], tokens, 0.0), 1)
-    prefix2 = tl.where(on_side(i, 1, 1)[:, None], product_2 * pick, product_2)
-    pick_2 = pair_sum(tl.where(on_side(i, 1, 1)[:, None], tokens, 0.0), 1)
-    product_3 = pick * pick_2
-    pick_3 = pair_sum(
-        tl.where((on_side(i, 2, 0) & (i % 2 == 0))[:, None], product_3, 0.0),
-        2,
-    )
-    prefix4 = tl.where(on_side(i, 2, 1)[:, None], prefix2 * pick_3, prefix2)
-    d_o_tile = tl.load(
-        d_o_at + (rows * d_o_heads + h % d_o_heads)[:, None] * V + at_V[None, :],
-        mask=at_V_in[None, :] & valid[:, None],
-        other=0.0,
-    ).to(ACC)
-    dot = matmul(tl.permute(prefix4, (1, 0)), d_o_tile, ACC, DOT, PREC)
-    tl.store(
-        out_at + ((n * HEADS + h) * K + at_K[:, None]) * V + at_V[None, :],
-        dot.to(out_at.dtype.element_ty),
-        mask=at_K_in[:, None] & at_V_in[None, :],
-    )
-
-
-@triton.jit
-def backward_3(
+    length,
     bounds_at,
+    first_at,
+    count_at,
+    batch_at,
     state_at,
     last_at,
     kept_at,
-    brought_1_at,
-    brought_2_at,
-    HEADS: tl.constexpr,
+    a_at,
+    q_at,
+    d_o_at,
+    HEADS,
+    a_heads,
+    q_heads,
+    d_o_heads,
     CHUNK: tl.constexpr,
     K: tl.constexpr,
     V: tl.constexpr,
     K_BLOCK: tl.constexpr,
     V_BLOCK: tl.constexpr,
+    c0: tl.constexpr,
     ACC: tl.constexpr,
     DOT: tl.constexpr,
     WIDE: tl.constexpr,
@@ -651,442 +506,416 @@ def backward_3(
     pid = pid // tl.cdiv(V, V_BLOCK)
     h = pid % HEADS
     s = (pid // HEADS).to(tl.int64)
-    start = tl.load(bounds_at + s)
-    stop = tl.load(bounds_at + s + 1)
+    start, stop = steps_of(s, length, bounds_at, CHUNK)
+    i = tl.arange(0, CHUNK)
     at_K = first_K + tl.arange(0, K_BLOCK)
     at_K_in = at_K < K
     at_V = first_V + tl.arange(0, V_BLOCK)
     at_V_in = at_V < V
     d_S_state = tl.load(
-        state_at + ((s * HEADS + h) * K + at_K[:, None]) * V + at_V[None, :],
+        state_at + (s * HEADS + h) * K * V + at_K[:, None] * V + at_V[None, :],
         mask=at_K_in[:, None] & at_V_in[None, :],
         other=0.0,
     ).to(ACC)
     for step in range(0, stop - start):
         n = stop - 1 - step
+        first, count, batch = chunk_of(n, length, first_at, count_at, batch_at, CHUNK)
+        at, valid = rows_of(i, count)
         tl.store(
-            kept_at + ((n * HEADS + h) * K + at_K[:, None]) * V + at_V[None, :],
+            kept_at + (n * HEADS + h) * K * V + at_K[:, None] * V + at_V[None, :],
             d_S_state.to(kept_at.dtype.element_ty),
             mask=at_K_in[:, None] & at_V_in[None, :],
         )
-        summed = tl.load(
-            brought_1_at + (n * HEADS + h) * K + at_K,
-            mask=at_K_in,
+        a_tile = tl.load(
+            a_at + (
+                first * a_heads + h % a_heads
+            ) * K + (at * a_heads)[:, None] * K + at_K[None, :],
+            mask=at_K_in[None, :],
             other=0.0,
         ).to(ACC)
-        product = d_S_state * summed[:, None]
-        dot = tl.load(
-            brought_2_at + ((n * HEADS + h) * K + at_K[:, None]) * V + at_V[None, :],
-            mask=at_K_in[:, None] & at_V_in[None, :],
+        tokens = tl.where(valid[:, None], a_tile, 1.0)
+        siblings_2 = swapped(tokens, 1)
+        product = tokens * siblings_2
+        siblings_3 = swapped(product, 2)
+        product_2 = product * siblings_3
+        summed = tl.sum(tl.where((i % 4 == 0)[:, None], product_2, 0.0), axis=0)
+        product_3 = d_S_state * summed[:, None]
+        q_tile = tl.load(
+            q_at + (
+                first * q_heads + h % q_heads
+            ) * K + (at * q_heads)[:, None] * K + at_K[None, :],
+            mask=at_K_in[None, :],
             other=0.0,
         ).to(ACC)
-        total = product + dot
+        ratio = tl.full([], c0, ACC)
+        product_4 = q_tile * ratio
+        product_5 = product_4 * tokens
+        prefix2 = tl.where(on_side(i, 1, 1)[:, None], product_5 * siblings_2, product_5)
+        prefix4 = tl.where(on_side(i, 2, 1)[:, None], prefix2 * siblings_3, prefix2)
+        d_o_tile = tl.load(
+            d_o_at + (
+                first * d_o_heads + h % d_o_heads
+            ) * V + (at * d_o_heads)[:, None] * V + at_V[None, :],
+            mask=at_V_in[None, :] & valid[:, None],
+            other=0.0,
+        ).to(ACC)
+        dot = matmul(tl.permute(prefix4, (1, 0)), d_o_tile, ACC, DOT, PREC)
+        total = product_3 + dot
         d_S_state = total
     tl.store(
-        last_at + ((s * HEADS + h) * K + at_K[:, None]) * V + at_V[None, :],
+        last_at + (s * HEADS + h) * K * V + at_K[:, None] * V + at_V[None, :],
         d_S_state.to(last_at.dtype.element_ty),
         mask=at_K_in[:, None] & at_V_in[None, :],
     )
 
 
-@triton.jit
-def backward_4(
+@triton.jit(do_not_specialize=["length", "HEADS", "q_heads", "k_heads", "a_heads", "d_o_heads", "v_heads"])
+def backward_2(
+    length,
     first_at,
     count_at,
     batch_at,
-    out_at,
+    out_0_at,
+    out_1_at,
+    q_at,
+    k_at,
+    a_at,
     d_o_at,
     v_at,
-    kept_0_at,
-    before_0_at,
-    q_at,
-    a_at,
-    k_at,
-    HEADS: tl.constexpr,
+    HEADS,
+    q_heads,
+    k_heads,
+    a_heads,
+    d_o_heads,
+    v_heads,
     CHUNK: tl.constexpr,
-    V: tl.constexpr,
     K: tl.constexpr,
-    V_BLOCK: tl.constexpr,
+    V: tl.constexpr,
     K_BLOCK: tl.constexpr,
-    d_o_heads: tl.constexpr,
-    v_heads: tl.constexpr,
-    q_heads: tl.constexpr,
-    a_heads: tl.constexpr,
-    k_heads: tl.constexpr,
+    V_BLOCK: tl.constexpr,
     c0: tl.constexpr,
     ACC: tl.constexpr,
     DOT: tl.constexpr,
     WIDE: tl.constexpr,
     PREC: tl.constexpr,
 ):
-    """A value [c, K], all chunks at once."""
+    """2 values [c, c'], all chunks at once."""
+    pid = tl.program_id(0)
+    h = pid % HEADS
+    n = (pid // HEADS).to(tl.int64)
+    i = tl.arange(0, CHUNK)
+    first, count, batch = chunk_of(n, length, first_at, count_at, batch_at, CHUNK)
+    at, valid = rows_of(i, count)
+    scores = tl.zeros((CHUNK, CHUNK), ACC)
+    for from_K in range(0, K, K_BLOCK):
+        at_K = from_K + tl.arange(0, K_BLOCK)
+        at_K_in = at_K < K
+        q_tile = tl.load(
+            q_at + (
+                first * q_heads + h % q_heads
+            ) * K + (at * q_heads)[:, None] * K + at_K[None, :],
+            mask=at_K_in[None, :],
+            other=0.0,
+        ).to(ACC)
+        ratio = tl.full([], c0, ACC)
+        product = q_tile * ratio
+        k_tile = tl.load(
+            k_at + (
+                first * k_heads + h % k_heads
+            ) * K + (at * k_heads)[:, None] * K + at_K[None, :],
+            mask=at_K_in[None, :],
+            other=0.0,
+        ).to(ACC)
+        tokens = tl.where(valid[:, None], k_tile, 0.0)
+        part = tl.where(
+            (i[:, None] == i[None, :]),
+            tl.sum(product * tokens, axis=1)[:, None],
+            0.0,
+        )
+        scores += part
+        a_tile = tl.load(
+            a_at + (
+                first * a_heads + h % a_heads
+            ) * K + (at * a_heads)[:, None] * K + at_K[None, :],
+            mask=at_K_in[None, :],
+            other=0.0,
+        ).to(ACC)
+        tokens_2 = tl.where(valid[:, None], a_tile, 1.0)
+        product_2 = product * tokens_2
+        part_2 = tl.where(
+            siblings(i[:, None], i[None, :], 1),
+            matmul(product_2, tl.permute(tokens, (1, 0)), ACC, DOT, PREC),
+            0.0,
+        )
+        scores += part_2
+        siblings_2 = swapped(tokens_2, 1)
+        prefix2 = tl.where(on_side(i, 1, 1)[:, None], product_2 * siblings_2, product_2)
+        suffix2 = tl.where(on_side(i, 1, 0)[:, None], tokens * siblings_2, tokens)
+        part_3 = tl.where(
+            siblings(i[:, None], i[None, :], 2),
+            matmul(prefix2, tl.permute(suffix2, (1, 0)), ACC, DOT, PREC),
+            0.0,
+        )
+        scores += part_3
+    dot = tl.zeros((CHUNK, CHUNK), ACC)
+    for from_V in range(0, V, V_BLOCK):
+        at_V = from_V + tl.arange(0, V_BLOCK)
+        at_V_in = at_V < V
+        d_o_tile = tl.load(
+            d_o_at + (
+                first * d_o_heads + h % d_o_heads
+            ) * V + (at * d_o_heads)[:, None] * V + at_V[None, :],
+            mask=at_V_in[None, :] & valid[:, None],
+            other=0.0,
+        ).to(ACC)
+        v_tile = tl.load(
+            v_at + (
+                first * v_heads + h % v_heads
+            ) * V + (at * v_heads)[:, None] * V + at_V[None, :],
+            mask=at_V_in[None, :],
+            other=0.0,
+        ).to(ACC)
+        part_4 = matmul(d_o_tile, tl.permute(v_tile, (1, 0)), ACC, DOT, PREC)
+        dot += part_4
+    tl.store(
+        out_0_at + (n * HEADS + h) * CHUNK * CHUNK + i[:, None] * CHUNK + i[None, :],
+        dot.to(out_0_at.dtype.element_ty),
+    )
+    tl.store(
+        out_1_at + (n * HEADS + h) * CHUNK * CHUNK + i[:, None] * CHUNK + i[None, :],
+        scores.to(out_1_at.dtype.element_ty),
+    )
+
+
+@triton.jit(do_not_specialize=["length", "HEADS", "v_heads", "d_o_heads", "q_heads", "a_heads", "k_heads"])
+def backward_3(
+    length,
+    first_at,
+    count_at,
+    batch_at,
+    out_0_at,
+    out_1_at,
+    out_2_at,
+    v_at,
+    d_o_at,
+    q_at,
+    a_at,
+    k_at,
+    held_0_at,
+    held_1_at,
+    held_2_at,
+    HEADS,
+    v_heads,
+    d_o_heads,
+    q_heads,
+    a_heads,
+    k_heads,
+    CHUNK: tl.constexpr,
+    K: tl.constexpr,
+    V: tl.constexpr,
+    K_BLOCK: tl.constexpr,
+    V_BLOCK: tl.constexpr,
+    c0: tl.constexpr,
+    ACC: tl.constexpr,
+    DOT: tl.constexpr,
+    WIDE: tl.constexpr,
+    PREC: tl.constexpr,
+):
+    """3 values [c, K], all chunks at once."""
     pid = tl.program_id(0)
     first_K = pid % tl.cdiv(K, K_BLOCK) * K_BLOCK
     pid = pid // tl.cdiv(K, K_BLOCK)
     h = pid % HEADS
     n = (pid // HEADS).to(tl.int64)
-    first = tl.load(first_at + n)
-    count = tl.load(count_at + n)
-    batch = tl.load(batch_at + n)
     i = tl.arange(0, CHUNK)
-    valid = i < count
-    rows = first + tl.maximum(tl.minimum(i, count - 1), 0)
+    first, count, batch = chunk_of(n, length, first_at, count_at, batch_at, CHUNK)
+    at, valid = rows_of(i, count)
     at_K = first_K + tl.arange(0, K_BLOCK)
     at_K_in = at_K < K
-    dot = tl.zeros((CHUNK, CHUNK), ACC)
-    dot_2 = tl.zeros((CHUNK, K_BLOCK), ACC)
-    dot_3 = tl.zeros((K_BLOCK,), ACC)
-    dot_4 = tl.zeros((CHUNK, K_BLOCK), ACC)
+    dot = tl.zeros((CHUNK, K_BLOCK), ACC)
+    dot_2 = tl.zeros((K_BLOCK,), ACC)
+    dot_3 = tl.zeros((CHUNK, K_BLOCK), ACC)
     for from_V in range(0, V, V_BLOCK):
         at_V = from_V + tl.arange(0, V_BLOCK)
         at_V_in = at_V < V
-        d_o_tile = tl.load(
-            d_o_at + (rows * d_o_heads + h % d_o_heads)[:, None] * V + at_V[None, :],
-            mask=at_V_in[None, :] & valid[:, None],
+        d_S_before = tl.load(
+            held_0_at + (n * HEADS + h) * K * V + at_K[:, None] * V + at_V[None, :],
+            mask=at_K_in[:, None] & at_V_in[None, :],
             other=0.0,
         ).to(ACC)
         v_tile = tl.load(
-            v_at + (rows * v_heads + h % v_heads)[:, None] * V + at_V[None, :],
+            v_at + (
+                first * v_heads + h % v_heads
+            ) * V + (at * v_heads)[:, None] * V + at_V[None, :],
             mask=at_V_in[None, :],
             other=0.0,
         ).to(ACC)
-        part = matmul(d_o_tile, tl.permute(v_tile, (1, 0)), ACC, DOT, PREC)
-        dot += part
-        d_S_before = tl.load(
-            kept_0_at + ((n * HEADS + h) * K + at_K[:, None]) * V + at_V[None, :],
-            mask=at_K_in[:, None] & at_V_in[None, :],
-            other=0.0,
-        ).to(ACC)
-        part_2 = tl.permute(
+        part = tl.permute(
             matmul(d_S_before, tl.permute(v_tile, (1, 0)), ACC, WIDE, PREC),
             (1, 0),
         )
-        dot_2 += part_2
+        dot += part
         S_before = tl.load(
-            before_0_at + ((n * HEADS + h) * K + at_K[:, None]) * V + at_V[None, :],
+            held_1_at + (n * HEADS + h) * K * V + at_K[:, None] * V + at_V[None, :],
             mask=at_K_in[:, None] & at_V_in[None, :],
             other=0.0,
         ).to(ACC)
-        part_3 = tl.sum(d_S_before * S_before, axis=1)
+        part_2 = tl.sum(d_S_before * S_before, axis=1)
+        dot_2 += part_2
+        d_o_tile = tl.load(
+            d_o_at + (
+                first * d_o_heads + h % d_o_heads
+            ) * V + (at * d_o_heads)[:, None] * V + at_V[None, :],
+            mask=at_V_in[None, :] & valid[:, None],
+            other=0.0,
+        ).to(ACC)
+        part_3 = matmul(d_o_tile, tl.permute(S_before, (1, 0)), ACC, WIDE, PREC)
         dot_3 += part_3
-        part_4 = matmul(d_o_tile, tl.permute(S_before, (1, 0)), ACC, WIDE, PREC)
-        dot_4 += part_4
-    level2 = tl.where(siblings(i[:, None], i[None, :], 2), dot, 0.0)
+    dot_4 = tl.load(
+        held_2_at + (n * HEADS + h) * CHUNK * CHUNK + i[:, None] * CHUNK + i[None, :]
+    ).to(ACC)
     q_tile = tl.load(
-        q_at + (rows * q_heads + h % q_heads)[:, None] * K + at_K[None, :],
+        q_at + (
+            first * q_heads + h % q_heads
+        ) * K + (at * q_heads)[:, None] * K + at_K[None, :],
         mask=at_K_in[None, :],
         other=0.0,
     ).to(ACC)
     ratio = tl.full([], c0, ACC)
     product = q_tile * ratio
     a_tile = tl.load(
-        a_at + (rows * a_heads + h % a_heads)[:, None] * K + at_K[None, :],
+        a_at + (
+            first * a_heads + h % a_heads
+        ) * K + (at * a_heads)[:, None] * K + at_K[None, :],
         mask=at_K_in[None, :],
         other=0.0,
     ).to(ACC)
     tokens = tl.where(valid[:, None], a_tile, 1.0)
     product_2 = product * tokens
-    pick = pair_sum(tl.where(on_side(i, 1, 0)[:, None], tokens, 0.0), 1)
-    prefix2 = tl.where(on_side(i, 1, 1)[:, None], product_2 * pick, product_2)
-    dot_5 = matmul(tl.permute(level2, (1, 0)), prefix2, ACC, DOT, PREC)
-    place = tl.where(on_side(i, 2, 0)[:, None], dot_5, 0.0)
-    pick_2 = pair_sum(tl.where(on_side(i, 1, 1)[:, None], tokens, 0.0), 1)
-    product_3 = pick * pick_2
-    pick_3 = pair_sum(
-        tl.where((on_side(i, 2, 1) & (i % 2 == 0))[:, None], product_3, 0.0),
-        2,
+    siblings_2 = swapped(tokens, 1)
+    prefix2 = tl.where(on_side(i, 1, 1)[:, None], product_2 * siblings_2, product_2)
+    dot_5 = matmul(
+        tl.permute(tl.where(siblings(i[:, None], i[None, :], 2), dot_4, 0.0), (1, 0)),
+        prefix2,
+        ACC,
+        DOT,
+        PREC,
     )
-    suffix4 = tl.where(on_side(i, 2, 0)[:, None], dot_2 * pick_3, dot_2)
+    place = tl.where(on_side(i, 2, 0)[:, None], dot_5, 0.0)
+    product_3 = tokens * siblings_2
+    siblings_3 = swapped(product_3, 2)
+    suffix4 = tl.where(on_side(i, 2, 0)[:, None], dot * siblings_3, dot)
     total = place + suffix4
     k_tile = tl.load(
-        k_at + (rows * k_heads + h % k_heads)[:, None] * K + at_K[None, :],
+        k_at + (
+            first * k_heads + h % k_heads
+        ) * K + (at * k_heads)[:, None] * K + at_K[None, :],
         mask=at_K_in[None, :],
         other=0.0,
     ).to(ACC)
     tokens_2 = tl.where(valid[:, None], k_tile, 0.0)
     dot_6 = pair_sum(tl.where(on_side(i, 1, 0)[:, None], total, 0.0) * tokens_2, 1)
-    pick_4 = pair_sum(
-        tl.where((on_side(i, 2, 0) & (i % 2 == 0))[:, None], product_3, 0.0),
-        2,
-    )
-    product_4 = dot_3[None, :] * pick_4
-    suffix2 = tl.where(on_side(i, 1, 0)[:, None], tokens_2 * pick_2, tokens_2)
-    dot_7 = pair_sum(tl.where(on_side(i, 2, 0)[:, None], dot_2, 0.0) * suffix2, 2)
+    pick = tl.where(on_side(i, 2, 0)[:, None], product_3, siblings_3)
+    product_4 = dot_2[None, :] * pick
+    suffix2 = tl.where(on_side(i, 1, 0)[:, None], tokens_2 * siblings_2, tokens_2)
+    dot_7 = pair_sum(tl.where(on_side(i, 2, 0)[:, None], dot, 0.0) * suffix2, 2)
     total_2 = product_4 + dot_7
     unpick = tl.where(on_side(i, 2, 1)[:, None], total_2, 0.0)
-    product_5 = dot_3[None, :] * pick_3
-    dot_8 = pair_sum(tl.where(on_side(i, 2, 1)[:, None], dot_4, 0.0) * prefix2, 2)
+    pick_2 = tl.where(on_side(i, 2, 1)[:, None], product_3, siblings_3)
+    product_5 = dot_2[None, :] * pick_2
+    dot_8 = pair_sum(tl.where(on_side(i, 2, 1)[:, None], dot_3, 0.0) * prefix2, 2)
     total_3 = product_5 + dot_8
     unpick_2 = tl.where(on_side(i, 2, 0)[:, None], total_3, 0.0)
     total_4 = unpick + unpick_2
-    product_6 = total_4 * pick
+    pick_3 = tl.where(on_side(i, 1, 0)[:, None], tokens, siblings_2)
+    product_6 = total_4 * pick_3
     total_5 = dot_6 + product_6
     unpick_3 = tl.where(on_side(i, 1, 1)[:, None], total_5, 0.0)
-    product_7 = total_4 * pick_2
-    dot_9 = matmul(level2, suffix2, ACC, DOT, PREC)
+    pick_4 = tl.where(on_side(i, 1, 1)[:, None], tokens, siblings_2)
+    product_7 = total_4 * pick_4
+    dot_9 = matmul(
+        tl.where(siblings(i[:, None], i[None, :], 2), dot_4, 0.0),
+        suffix2,
+        ACC,
+        DOT,
+        PREC,
+    )
     place_2 = tl.where(on_side(i, 2, 1)[:, None], dot_9, 0.0)
-    prefix4 = tl.where(on_side(i, 2, 1)[:, None], dot_4 * pick_4, dot_4)
+    prefix4 = tl.where(on_side(i, 2, 1)[:, None], dot_3 * siblings_3, dot_3)
     total_6 = place_2 + prefix4
     dot_10 = pair_sum(tl.where(on_side(i, 1, 1)[:, None], total_6, 0.0) * product_2, 1)
     total_7 = product_7 + dot_10
     unpick_4 = tl.where(on_side(i, 1, 0)[:, None], total_7, 0.0)
     total_8 = unpick_3 + unpick_4
-    level1 = tl.where(siblings(i[:, None], i[None, :], 1), dot, 0.0)
-    dot_11 = matmul(level1, tokens_2, ACC, DOT, PREC)
+    dot_11 = matmul(
+        tl.where(siblings(i[:, None], i[None, :], 1), dot_4, 0.0),
+        tokens_2,
+        ACC,
+        DOT,
+        PREC,
+    )
     place_3 = tl.where(on_side(i, 1, 1)[:, None], dot_11, 0.0)
-    prefix2_2 = tl.where(on_side(i, 1, 1)[:, None], total_6 * pick, total_6)
+    prefix2_2 = tl.where(on_side(i, 1, 1)[:, None], total_6 * siblings_2, total_6)
     total_9 = place_3 + prefix2_2
     product_8 = total_9 * product
     total_10 = total_8 + product_8
     tokens_3 = tl.where(valid[:, None], total_10, 0.0)
     tl.store(
-        out_at + (rows * HEADS + h)[:, None] * K + at_K[None, :],
-        tokens_3.to(out_at.dtype.element_ty),
+        out_0_at + (first * HEADS + h) * K + (at * HEADS)[:, None] * K + at_K[None, :],
+        tokens_3.to(out_0_at.dtype.element_ty),
+        mask=at_K_in[None, :] & valid[:, None],
+    )
+    diagonal = tl.sum(tl.where((i[:, None] == i[None, :]), dot_4, 0.0), axis=1)
+    product_9 = diagonal[:, None] * tokens_2
+    product_10 = total_9 * tokens
+    total_11 = product_9 + product_10
+    product_11 = total_11 * ratio
+    tl.store(
+        out_1_at + (first * HEADS + h) * K + (at * HEADS)[:, None] * K + at_K[None, :],
+        product_11.to(out_1_at.dtype.element_ty),
+        mask=at_K_in[None, :] & valid[:, None],
+    )
+    product_12 = diagonal[:, None] * product
+    dot_12 = matmul(
+        tl.permute(tl.where(siblings(i[:, None], i[None, :], 1), dot_4, 0.0), (1, 0)),
+        product_2,
+        ACC,
+        DOT,
+        PREC,
+    )
+    place_4 = tl.where(on_side(i, 1, 0)[:, None], dot_12, 0.0)
+    total_12 = product_12 + place_4
+    suffix2_2 = tl.where(on_side(i, 1, 0)[:, None], total * siblings_2, total)
+    total_13 = total_12 + suffix2_2
+    tokens_4 = tl.where(valid[:, None], total_13, 0.0)
+    tl.store(
+        out_2_at + (first * HEADS + h) * K + (at * HEADS)[:, None] * K + at_K[None, :],
+        tokens_4.to(out_2_at.dtype.element_ty),
         mask=at_K_in[None, :] & valid[:, None],
     )
 
 
-@triton.jit
-def backward_5(
+@triton.jit(do_not_specialize=["length", "HEADS", "k_heads", "a_heads", "d_o_heads"])
+def backward_4(
+    length,
     first_at,
     count_at,
     batch_at,
-    out_at,
-    d_o_at,
-    v_at,
-    before_0_at,
+    out_0_at,
     k_at,
     a_at,
-    HEADS: tl.constexpr,
-    CHUNK: tl.constexpr,
-    V: tl.constexpr,
-    K: tl.constexpr,
-    V_BLOCK: tl.constexpr,
-    K_BLOCK: tl.constexpr,
-    d_o_heads: tl.constexpr,
-    v_heads: tl.constexpr,
-    k_heads: tl.constexpr,
-    a_heads: tl.constexpr,
-    c0: tl.constexpr,
-    ACC: tl.constexpr,
-    DOT: tl.constexpr,
-    WIDE: tl.constexpr,
-    PREC: tl.constexpr,
-):
-    """A value [c, K], all chunks at once."""
-    pid = tl.program_id(0)
-    first_K = pid % tl.cdiv(K, K_BLOCK) * K_BLOCK
-    pid = pid // tl.cdiv(K, K_BLOCK)
-    h = pid % HEADS
-    n = (pid // HEADS).to(tl.int64)
-    first = tl.load(first_at + n)
-    count = tl.load(count_at + n)
-    batch = tl.load(batch_at + n)
-    i = tl.arange(0, CHUNK)
-    valid = i < count
-    rows = first + tl.maximum(tl.minimum(i, count - 1), 0)
-    at_K = first_K + tl.arange(0, K_BLOCK)
-    at_K_in = at_K < K
-    dot = tl.zeros((CHUNK, CHUNK), ACC)
-    dot_2 = tl.zeros((CHUNK, K_BLOCK), ACC)
-    for from_V in range(0, V, V_BLOCK):
-        at_V = from_V + tl.arange(0, V_BLOCK)
-        at_V_in = at_V < V
-        d_o_tile = tl.load(
-            d_o_at + (rows * d_o_heads + h % d_o_heads)[:, None] * V + at_V[None, :],
-            mask=at_V_in[None, :] & valid[:, None],
-            other=0.0,
-        ).to(ACC)
-        v_tile = tl.load(
-            v_at + (rows * v_heads + h % v_heads)[:, None] * V + at_V[None, :],
-            mask=at_V_in[None, :],
-            other=0.0,
-        ).to(ACC)
-        part = matmul(d_o_tile, tl.permute(v_tile, (1, 0)), ACC, DOT, PREC)
-        dot += part
-        S_before = tl.load(
-            before_0_at + ((n * HEADS + h) * K + at_K[:, None]) * V + at_V[None, :],
-            mask=at_K_in[:, None] & at_V_in[None, :],
-            other=0.0,
-        ).to(ACC)
-        part_2 = matmul(d_o_tile, tl.permute(S_before, (1, 0)), ACC, WIDE, PREC)
-        dot_2 += part_2
-    diagonal = tl.sum(tl.where((i[:, None] == i[None, :]), dot, 0.0), axis=1)
-    k_tile = tl.load(
-        k_at + (rows * k_heads + h % k_heads)[:, None] * K + at_K[None, :],
-        mask=at_K_in[None, :],
-        other=0.0,
-    ).to(ACC)
-    tokens = tl.where(valid[:, None], k_tile, 0.0)
-    product = diagonal[:, None] * tokens
-    level1 = tl.where(siblings(i[:, None], i[None, :], 1), dot, 0.0)
-    dot_3 = matmul(level1, tokens, ACC, DOT, PREC)
-    place = tl.where(on_side(i, 1, 1)[:, None], dot_3, 0.0)
-    level2 = tl.where(siblings(i[:, None], i[None, :], 2), dot, 0.0)
-    a_tile = tl.load(
-        a_at + (rows * a_heads + h % a_heads)[:, None] * K + at_K[None, :],
-        mask=at_K_in[None, :],
-        other=0.0,
-    ).to(ACC)
-    tokens_2 = tl.where(valid[:, None], a_tile, 1.0)
-    pick = pair_sum(tl.where(on_side(i, 1, 1)[:, None], tokens_2, 0.0), 1)
-    suffix2 = tl.where(on_side(i, 1, 0)[:, None], tokens * pick, tokens)
-    dot_4 = matmul(level2, suffix2, ACC, DOT, PREC)
-    place_2 = tl.where(on_side(i, 2, 1)[:, None], dot_4, 0.0)
-    pick_2 = pair_sum(tl.where(on_side(i, 1, 0)[:, None], tokens_2, 0.0), 1)
-    product_2 = pick_2 * pick
-    pick_3 = pair_sum(
-        tl.where((on_side(i, 2, 0) & (i % 2 == 0))[:, None], product_2, 0.0),
-        2,
-    )
-    prefix4 = tl.where(on_side(i, 2, 1)[:, None], dot_2 * pick_3, dot_2)
-    total = place_2 + prefix4
-    prefix2 = tl.where(on_side(i, 1, 1)[:, None], total * pick_2, total)
-    total_2 = place + prefix2
-    product_3 = total_2 * tokens_2
-    total_3 = product + product_3
-    ratio = tl.full([], c0, ACC)
-    product_4 = total_3 * ratio
-    tl.store(
-        out_at + (rows * HEADS + h)[:, None] * K + at_K[None, :],
-        product_4.to(out_at.dtype.element_ty),
-        mask=at_K_in[None, :] & valid[:, None],
-    )
-
-
-@triton.jit
-def backward_6(
-    first_at,
-    count_at,
-    batch_at,
-    out_at,
     d_o_at,
-    v_at,
-    kept_0_at,
-    q_at,
-    a_at,
-    HEADS: tl.constexpr,
+    held_0_at,
+    held_1_at,
+    HEADS,
+    k_heads,
+    a_heads,
+    d_o_heads,
     CHUNK: tl.constexpr,
     V: tl.constexpr,
     K: tl.constexpr,
     V_BLOCK: tl.constexpr,
     K_BLOCK: tl.constexpr,
-    d_o_heads: tl.constexpr,
-    v_heads: tl.constexpr,
-    q_heads: tl.constexpr,
-    a_heads: tl.constexpr,
-    c0: tl.constexpr,
-    ACC: tl.constexpr,
-    DOT: tl.constexpr,
-    WIDE: tl.constexpr,
-    PREC: tl.constexpr,
-):
-    """A value [c, K], all chunks at once."""
-    pid = tl.program_id(0)
-    first_K = pid % tl.cdiv(K, K_BLOCK) * K_BLOCK
-    pid = pid // tl.cdiv(K, K_BLOCK)
-    h = pid % HEADS
-    n = (pid // HEADS).to(tl.int64)
-    first = tl.load(first_at + n)
-    count = tl.load(count_at + n)
-    batch = tl.load(batch_at + n)
-    i = tl.arange(0, CHUNK)
-    valid = i < count
-    rows = first + tl.maximum(tl.minimum(i, count - 1), 0)
-    at_K = first_K + tl.arange(0, K_BLOCK)
-    at_K_in = at_K < K
-    dot = tl.zeros((CHUNK, CHUNK), ACC)
-    dot_2 = tl.zeros((CHUNK, K_BLOCK), ACC)
-    for from_V in range(0, V, V_BLOCK):
-        at_V = from_V + tl.arange(0, V_BLOCK)
-        at_V_in = at_V < V
-        d_o_tile = tl.load(
-            d_o_at + (rows * d_o_heads + h % d_o_heads)[:, None] * V + at_V[None, :],
-            mask=at_V_in[None, :] & valid[:, None],
-            other=0.0,
-        ).to(ACC)
-        v_tile = tl.load(
-            v_at + (rows * v_heads + h % v_heads)[:, None] * V + at_V[None, :],
-            mask=at_V_in[None, :],
-            other=0.0,
-        ).to(ACC)
-        part = matmul(d_o_tile, tl.permute(v_tile, (1, 0)), ACC, DOT, PREC)
-        dot += part
-        d_S_before = tl.load(
-            kept_0_at + ((n * HEADS + h) * K + at_K[:, None]) * V + at_V[None, :],
-            mask=at_K_in[:, None] & at_V_in[None, :],
-            other=0.0,
-        ).to(ACC)
-        part_2 = tl.permute(
-            matmul(d_S_before, tl.permute(v_tile, (1, 0)), ACC, WIDE, PREC),
-            (1, 0),
-        )
-        dot_2 += part_2
-    diagonal = tl.sum(tl.where((i[:, None] == i[None, :]), dot, 0.0), axis=1)
-    q_tile = tl.load(
-        q_at + (rows * q_heads + h % q_heads)[:, None] * K + at_K[None, :],
-        mask=at_K_in[None, :],
-        other=0.0,
-    ).to(ACC)
-    ratio = tl.full([], c0, ACC)
-    product = q_tile * ratio
-    product_2 = diagonal[:, None] * product
-    level1 = tl.where(siblings(i[:, None], i[None, :], 1), dot, 0.0)
-    a_tile = tl.load(
-        a_at + (rows * a_heads + h % a_heads)[:, None] * K + at_K[None, :],
-        mask=at_K_in[None, :],
-        other=0.0,
-    ).to(ACC)
-    tokens = tl.where(valid[:, None], a_tile, 1.0)
-    product_3 = product * tokens
-    dot_3 = matmul(tl.permute(level1, (1, 0)), product_3, ACC, DOT, PREC)
-    place = tl.where(on_side(i, 1, 0)[:, None], dot_3, 0.0)
-    total = product_2 + place
-    level2 = tl.where(siblings(i[:, None], i[None, :], 2), dot, 0.0)
-    pick = pair_sum(tl.where(on_side(i, 1, 0)[:, None], tokens, 0.0), 1)
-    prefix2 = tl.where(on_side(i, 1, 1)[:, None], product_3 * pick, product_3)
-    dot_4 = matmul(tl.permute(level2, (1, 0)), prefix2, ACC, DOT, PREC)
-    place_2 = tl.where(on_side(i, 2, 0)[:, None], dot_4, 0.0)
-    pick_2 = pair_sum(tl.where(on_side(i, 1, 1)[:, None], tokens, 0.0), 1)
-    product_4 = pick * pick_2
-    pick_3 = pair_sum(
-        tl.where((on_side(i, 2, 1) & (i % 2 == 0))[:, None], product_4, 0.0),
-        2,
-    )
-    suffix4 = tl.where(on_side(i, 2, 0)[:, None], dot_2 * pick_3, dot_2)
-    total_2 = place_2 + suffix4
-    suffix2 = tl.where(on_side(i, 1, 0)[:, None], total_2 * pick_2, total_2)
-    total_3 = total + suffix2
-    tokens_2 = tl.where(valid[:, None], total_3, 0.0)
-    tl.store(
-        out_at + (rows * HEADS + h)[:, None] * K + at_K[None, :],
-        tokens_2.to(out_at.dtype.element_ty),
-        mask=at_K_in[None, :] & valid[:, None],
-    )
-
-
-@triton.jit
-def backward_7(
-    first_at,
-    count_at,
-    batch_at,
-    out_at,
-    kept_0_at,
-    k_at,
-    a_at,
-    q_at,
-    d_o_at,
-    HEADS: tl.constexpr,
-    CHUNK: tl.constexpr,
-    K: tl.constexpr,
-    V: tl.constexpr,
-    K_BLOCK: tl.constexpr,
-    V_BLOCK: tl.constexpr,
-    k_heads: tl.constexpr,
-    a_heads: tl.constexpr,
-    q_heads: tl.constexpr,
-    d_o_heads: tl.constexpr,
-    c0: tl.constexpr,
     ACC: tl.constexpr,
     DOT: tl.constexpr,
     WIDE: tl.constexpr,
@@ -1098,45 +927,52 @@ def backward_7(
     pid = pid // tl.cdiv(V, V_BLOCK)
     h = pid % HEADS
     n = (pid // HEADS).to(tl.int64)
-    first = tl.load(first_at + n)
-    count = tl.load(count_at + n)
-    batch = tl.load(batch_at + n)
     i = tl.arange(0, CHUNK)
-    valid = i < count
-    rows = first + tl.maximum(tl.minimum(i, count - 1), 0)
+    first, count, batch = chunk_of(n, length, first_at, count_at, batch_at, CHUNK)
+    at, valid = rows_of(i, count)
     at_V = first_V + tl.arange(0, V_BLOCK)
     at_V_in = at_V < V
+    scores = tl.load(
+        held_1_at + (n * HEADS + h) * CHUNK * CHUNK + i[:, None] * CHUNK + i[None, :]
+    ).to(ACC)
+    d_o_tile = tl.load(
+        d_o_at + (
+            first * d_o_heads + h % d_o_heads
+        ) * V + (at * d_o_heads)[:, None] * V + at_V[None, :],
+        mask=at_V_in[None, :] & valid[:, None],
+        other=0.0,
+    ).to(ACC)
+    dot_2 = tl.permute(matmul(tl.permute(d_o_tile, (1, 0)), scores, ACC, DOT, PREC), (1, 0))
     dot = tl.zeros((CHUNK, V_BLOCK), ACC)
-    scores = tl.zeros((CHUNK, CHUNK), ACC)
     for from_K in range(0, K, K_BLOCK):
         at_K = from_K + tl.arange(0, K_BLOCK)
         at_K_in = at_K < K
-        d_S_before = tl.load(
-            kept_0_at + ((n * HEADS + h) * K + at_K[:, None]) * V + at_V[None, :],
-            mask=at_K_in[:, None] & at_V_in[None, :],
-            other=0.0,
-        ).to(ACC)
         k_tile = tl.load(
-            k_at + (rows * k_heads + h % k_heads)[:, None] * K + at_K[None, :],
+            k_at + (
+                first * k_heads + h % k_heads
+            ) * K + (at * k_heads)[:, None] * K + at_K[None, :],
             mask=at_K_in[None, :],
             other=0.0,
         ).to(ACC)
         tokens = tl.where(valid[:, None], k_tile, 0.0)
         a_tile = tl.load(
-            a_at + (rows * a_heads + h % a_heads)[:, None] * K + at_K[None, :],
+            a_at + (
+                first * a_heads + h % a_heads
+            ) * K + (at * a_heads)[:, None] * K + at_K[None, :],
             mask=at_K_in[None, :],
             other=0.0,
         ).to(ACC)
         tokens_2 = tl.where(valid[:, None], a_tile, 1.0)
-        pick = pair_sum(tl.where(on_side(i, 1, 1)[:, None], tokens_2, 0.0), 1)
-        suffix2 = tl.where(on_side(i, 1, 0)[:, None], tokens * pick, tokens)
-        pick_2 = pair_sum(tl.where(on_side(i, 1, 0)[:, None], tokens_2, 0.0), 1)
-        product = pick_2 * pick
-        pick_3 = pair_sum(
-            tl.where((on_side(i, 2, 1) & (i % 2 == 0))[:, None], product, 0.0),
-            2,
-        )
-        suffix4 = tl.where(on_side(i, 2, 0)[:, None], suffix2 * pick_3, suffix2)
+        siblings_2 = swapped(tokens_2, 1)
+        suffix2 = tl.where(on_side(i, 1, 0)[:, None], tokens * siblings_2, tokens)
+        product = tokens_2 * siblings_2
+        siblings_3 = swapped(product, 2)
+        suffix4 = tl.where(on_side(i, 2, 0)[:, None], suffix2 * siblings_3, suffix2)
+        d_S_before = tl.load(
+            held_0_at + (n * HEADS + h) * K * V + at_K[:, None] * V + at_V[None, :],
+            mask=at_K_in[:, None] & at_V_in[None, :],
+            other=0.0,
+        ).to(ACC)
         part = tl.permute(
             matmul(
                 tl.permute(d_S_before, (1, 0)),
@@ -1148,40 +984,10 @@ def backward_7(
             (1, 0),
         )
         dot += part
-        q_tile = tl.load(
-            q_at + (rows * q_heads + h % q_heads)[:, None] * K + at_K[None, :],
-            mask=at_K_in[None, :],
-            other=0.0,
-        ).to(ACC)
-        ratio = tl.full([], c0, ACC)
-        product_2 = q_tile * ratio
-        part_2 = tl.sum(product_2 * tokens, axis=1)
-        product_3 = product_2 * tokens_2
-        part_3 = tl.where(
-            siblings(i[:, None], i[None, :], 1),
-            matmul(product_3, tl.permute(tokens, (1, 0)), ACC, DOT, PREC),
-            0.0,
-        )
-        prefix2 = tl.where(on_side(i, 1, 1)[:, None], product_3 * pick_2, product_3)
-        part_4 = tl.where(
-            siblings(i[:, None], i[None, :], 2),
-            matmul(prefix2, tl.permute(suffix2, (1, 0)), ACC, DOT, PREC),
-            0.0,
-        )
-        part_5 = (
-            tl.where((i[:, None] == i[None, :]), part_2[:, None], 0.0) + part_3 + part_4
-        )
-        scores += part_5
-    d_o_tile = tl.load(
-        d_o_at + (rows * d_o_heads + h % d_o_heads)[:, None] * V + at_V[None, :],
-        mask=at_V_in[None, :] & valid[:, None],
-        other=0.0,
-    ).to(ACC)
-    dot_2 = tl.permute(matmul(tl.permute(d_o_tile, (1, 0)), scores, ACC, DOT, PREC), (1, 0))
     total = dot + dot_2
     tl.store(
-        out_at + (rows * HEADS + h)[:, None] * V + at_V[None, :],
-        total.to(out_at.dtype.element_ty),
+        out_0_at + (first * HEADS + h) * V + (at * HEADS)[:, None] * V + at_V[None, :],
+        total.to(out_0_at.dtype.element_ty),
         mask=at_V_in[None, :] & valid[:, None],
     )
 
@@ -1189,130 +995,86 @@ def backward_7(
 def backward_piece(run, streams, constants, states, size, kept):
     """The cotangents of the inputs, and of the first states."""
     before_0 = kept[0]
-    brought_1 = run.chunked(size["K"])
-    run.map(
-        backward_1,
-        [(size["K"], block(size["K"]))],
-        out_at=brought_1,
-        a_at=streams[3],
-        a_heads=streams[3].shape[1],
-        K=size["K"],
-        K_BLOCK=block(size["K"]),
-    )
-    brought_2 = run.chunked(size["K"], size["V"])
-    run.map(
-        backward_2,
-        [(size["K"], block(size["K"])), (size["V"], block(size["V"]))],
-        out_at=brought_2,
-        q_at=streams[0],
-        a_at=streams[3],
-        d_o_at=streams[4],
-        q_heads=streams[0].shape[1],
-        a_heads=streams[3].shape[1],
-        d_o_heads=streams[4].shape[1],
-        c0=1 / math.sqrt(size["K"]),
-        K=size["K"],
-        K_BLOCK=block(size["K"]),
-        V=size["V"],
-        V_BLOCK=block(size["V"]),
-    )
     kept_0 = run.chunked(size["K"], size["V"])
     last_0 = torch.empty_like(states[0])
     run.scan(
-        backward_3,
-        [(size["K"], block(size["K"])), (size["V"], block(size["V"]))],
+        backward_1,
+        size,
+        ("K", "V"),
+        ("K", "V"),
         state_at=states[0],
         last_at=last_0,
         kept_at=kept_0,
-        brought_1_at=brought_1,
-        brought_2_at=brought_2,
-        K=size["K"],
-        K_BLOCK=block(size["K"]),
-        V=size["V"],
-        V_BLOCK=block(size["V"]),
+        a_at=streams[3],
+        q_at=streams[0],
+        d_o_at=streams[4],
+        a_heads=streams[3].shape[1],
+        q_heads=streams[0].shape[1],
+        d_o_heads=streams[4].shape[1],
+        c0=1 / math.sqrt(size["K"]),
     )
-    d_0 = run.rows(streams[0], size["K"])
+    shared_19 = run.chunked(run.chunk, run.chunk, dtype=run.acc)
+    shared_20 = run.chunked(run.chunk, run.chunk, dtype=run.dot)
+    run.map(
+        backward_2,
+        size,
+        ("K", "V"),
+        (),
+        out_0_at=shared_19,
+        out_1_at=shared_20,
+        q_at=streams[0],
+        k_at=streams[1],
+        a_at=streams[3],
+        d_o_at=streams[4],
+        v_at=streams[2],
+        q_heads=streams[0].shape[1],
+        k_heads=streams[1].shape[1],
+        a_heads=streams[3].shape[1],
+        d_o_heads=streams[4].shape[1],
+        v_heads=streams[2].shape[1],
+        c0=1 / math.sqrt(size["K"]),
+    )
+    d_0 = run.rows(streams[3], size["K"])
+    d_1 = run.rows(streams[0], size["K"])
+    d_2 = run.rows(streams[1], size["K"])
+    d_3 = run.rows(streams[2], size["V"])
+    run.map(
+        backward_3,
+        size,
+        ("K", "V"),
+        ("K",),
+        out_0_at=d_0,
+        out_1_at=d_1,
+        out_2_at=d_2,
+        v_at=streams[2],
+        d_o_at=streams[4],
+        q_at=streams[0],
+        a_at=streams[3],
+        k_at=streams[1],
+        held_0_at=kept_0,
+        held_1_at=before_0,
+        held_2_at=shared_19,
+        v_heads=streams[2].shape[1],
+        d_o_heads=streams[4].shape[1],
+        q_heads=streams[0].shape[1],
+        a_heads=streams[3].shape[1],
+        k_heads=streams[1].shape[1],
+        c0=1 / math.sqrt(size["K"]),
+    )
     run.map(
         backward_4,
-        [(size["K"], block(size["K"]))],
-        out_at=d_0,
-        d_o_at=streams[4],
-        v_at=streams[2],
-        kept_0_at=kept_0,
-        before_0_at=before_0,
-        q_at=streams[0],
-        a_at=streams[3],
-        k_at=streams[1],
-        d_o_heads=streams[4].shape[1],
-        v_heads=streams[2].shape[1],
-        q_heads=streams[0].shape[1],
-        a_heads=streams[3].shape[1],
-        k_heads=streams[1].shape[1],
-        c0=1 / math.sqrt(size["K"]),
-        V=size["V"],
-        V_BLOCK=block(size["V"]),
-        K=size["K"],
-        K_BLOCK=block(size["K"]),
-    )
-    d_1 = run.rows(streams[0], size["K"])
-    run.map(
-        backward_5,
-        [(size["K"], block(size["K"]))],
-        out_at=d_1,
-        d_o_at=streams[4],
-        v_at=streams[2],
-        before_0_at=before_0,
+        size,
+        ("V", "K"),
+        ("V",),
+        out_0_at=d_3,
         k_at=streams[1],
         a_at=streams[3],
-        d_o_heads=streams[4].shape[1],
-        v_heads=streams[2].shape[1],
+        d_o_at=streams[4],
+        held_0_at=kept_0,
+        held_1_at=shared_20,
         k_heads=streams[1].shape[1],
         a_heads=streams[3].shape[1],
-        c0=1 / math.sqrt(size["K"]),
-        V=size["V"],
-        V_BLOCK=block(size["V"]),
-        K=size["K"],
-        K_BLOCK=block(size["K"]),
-    )
-    d_2 = run.rows(streams[0], size["K"])
-    run.map(
-        backward_6,
-        [(size["K"], block(size["K"]))],
-        out_at=d_2,
-        d_o_at=streams[4],
-        v_at=streams[2],
-        kept_0_at=kept_0,
-        q_at=streams[0],
-        a_at=streams[3],
         d_o_heads=streams[4].shape[1],
-        v_heads=streams[2].shape[1],
-        q_heads=streams[0].shape[1],
-        a_heads=streams[3].shape[1],
-        c0=1 / math.sqrt(size["K"]),
-        V=size["V"],
-        V_BLOCK=block(size["V"]),
-        K=size["K"],
-        K_BLOCK=block(size["K"]),
-    )
-    d_3 = run.rows(streams[0], size["V"])
-    run.map(
-        backward_7,
-        [(size["V"], block(size["V"]))],
-        out_at=d_3,
-        kept_0_at=kept_0,
-        k_at=streams[1],
-        a_at=streams[3],
-        q_at=streams[0],
-        d_o_at=streams[4],
-        k_heads=streams[1].shape[1],
-        a_heads=streams[3].shape[1],
-        q_heads=streams[0].shape[1],
-        d_o_heads=streams[4].shape[1],
-        c0=1 / math.sqrt(size["K"]),
-        K=size["K"],
-        K_BLOCK=block(size["K"]),
-        V=size["V"],
-        V_BLOCK=block(size["V"]),
     )
     return (d_0, d_1, d_2, d_3), [last_0]
 

@@ -238,13 +238,27 @@ def parts(tensors):
     return tensors[:3], tensors[3:3], tensors[3:5], tensors[5:]
 
 
-def forward(streams, constants, states, given, cu_seqlens, recurrent):
+def forward(streams, constants, states, given, cu_seqlens, recurrent, in_place=False):
     """Output and final states: in chunks, or token by token."""
     size = lengths(streams, constants, given)
     outputs = [empty_output(streams, size)]
     program, chunk = (recurrent_piece, 1) if recurrent else (forward_piece, CHUNK)
-    run = (program, chunk, streams, constants, states, size, outputs, cu_seqlens)
+    run = (program, chunk, streams, constants, states, size, outputs, cu_seqlens, in_place)
     return [*outputs, *run_forward(*run)]
+
+
+def advance(streams, constants, states, given, cu_seqlens):
+    """Output, token by token; the states become those after the last token."""
+    o, *lasts = forward(streams, constants, states, given, cu_seqlens, True, in_place=True)
+    for state, last in zip(states, lasts, strict=True):
+        if last.data_ptr() != state.data_ptr():
+            state.copy_(last)
+    return [o]
+
+
+def advance_shapes(streams, constants, states, given, cu_seqlens):
+    """A tensor like the one that `advance` gives."""
+    return [empty_output(streams, lengths(streams, constants, given))]
 
 
 def forward_shapes(streams, constants, states, given, cu_seqlens, recurrent):
@@ -275,6 +289,12 @@ FORWARD = registered(
     forward,
     forward_shapes,
 )
+ADVANCE = registered(
+    "advance",
+    "Tensor[] streams, Tensor[] constants, Tensor(a!)[] states, float[] given, Tensor? cu_seqlens",
+    advance,
+    advance_shapes,
+)
 BACKWARD = registered(
     "backward",
     f"{LISTS}Tensor[] cotangents, float[] given, Tensor? cu_seqlens",
@@ -295,10 +315,11 @@ def backward_op(settings, cu_seqlens, tensors):
     return BACKWARD(streams, constants, states, cotangents, settings[1:], cu_seqlens)
 
 
-def mix(*, q, k, v, state=None, mode="parallel", chunk=None, cu_seqlens=None):
+def mix(*, q, k, v, state=None, mode="parallel", chunk=None, cu_seqlens=None, in_place=False):
     """Attention with a feature map in place of the exponential. Katharopoulos et al. 2020, arXiv:2006.16236
 
     Streams are [B, T, H, axes…], parameters [H, axes…]; the state has a row for each sequence.
+    With `in_place`, in recurrent mode, the given state itself is moved on.
     """
     if chunk not in (None, CHUNK):
         raise ValueError(f"this file was made for chunks of {CHUNK} tokens, not {chunk}")
@@ -319,6 +340,9 @@ def mix(*, q, k, v, state=None, mode="parallel", chunk=None, cu_seqlens=None):
         ]
     else:
         states = [state["S"].to(dtype), state["sum"].to(dtype)]
+    if in_place:
+        check_in_place(mode, state, states, (*streams, *constants))
+        return ADVANCE(streams, constants, states, given, cu_seqlens)[0], state
     settings = (float(mode == "recurrent"), *given)
     o, *after = Mix.apply(settings, cu_seqlens, *streams, *constants, *states)
     return o, State(zip(("S", "sum"), after, strict=True))
@@ -369,7 +393,16 @@ class Layer(torch.nn.Module):
         self.v_linear.bias.fill_(0)
         self.y_linear.bias.fill_(0)
 
-    def forward(self, x, state=None, *, cu_seqlens=None, mode="parallel", chunk=None):
+    def forward(
+        self,
+        x,
+        state=None,
+        *,
+        cu_seqlens=None,
+        mode="parallel",
+        chunk=None,
+        in_place=False,
+    ):
         """y and the state after it; `cu_seqlens` packs sequences in the one row of x."""
         heads, K, V = self.heads, self.K, self.V
         q = self.q_linear(x).unflatten(-1, (heads, K))  # linear_attention.mix:4
@@ -383,16 +416,17 @@ class Layer(torch.nn.Module):
             mode=mode,
             chunk=chunk,
             cu_seqlens=cu_seqlens,
+            in_place=in_place,
         )
         y = self.y_linear(o.flatten(2))  # linear_attention.mix:13
         return y, state
 
-    def step(self, x, state=None):
+    def step(self, x, state=None, *, in_place=False):
         """One token, x [B, d_model] or [B, 1, d_model], in recurrent mode; y is like x."""
         if x.dim() == 3:
-            return self(x, state, mode="recurrent")
+            return self(x, state, mode="recurrent", in_place=in_place)
         x = x.unsqueeze(1)
-        y, state = self(x, state, mode="recurrent")
+        y, state = self(x, state, mode="recurrent", in_place=in_place)
         return y.squeeze(1), state
 
     def extra_repr(self):

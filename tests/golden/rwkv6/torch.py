@@ -345,13 +345,27 @@ def parts(tensors):
     return tensors[:4], tensors[4:5], tensors[5:6], tensors[6:]
 
 
-def forward(streams, constants, states, given, cu_seqlens, recurrent):
+def forward(streams, constants, states, given, cu_seqlens, recurrent, in_place=False):
     """Output and final states: in chunks, or token by token."""
     size = lengths(streams, constants, given)
     outputs = [empty_output(streams, size)]
     program, chunk = (recurrent_piece, 1) if recurrent else (forward_piece, CHUNK)
-    run = (program, chunk, streams, constants, states, size, outputs, cu_seqlens)
+    run = (program, chunk, streams, constants, states, size, outputs, cu_seqlens, in_place)
     return [*outputs, *run_forward(*run)]
+
+
+def advance(streams, constants, states, given, cu_seqlens):
+    """Output, token by token; the states become those after the last token."""
+    o, *lasts = forward(streams, constants, states, given, cu_seqlens, True, in_place=True)
+    for state, last in zip(states, lasts, strict=True):
+        if last.data_ptr() != state.data_ptr():
+            state.copy_(last)
+    return [o]
+
+
+def advance_shapes(streams, constants, states, given, cu_seqlens):
+    """A tensor like the one that `advance` gives."""
+    return [empty_output(streams, lengths(streams, constants, given))]
 
 
 def forward_shapes(streams, constants, states, given, cu_seqlens, recurrent):
@@ -382,6 +396,12 @@ FORWARD = registered(
     forward,
     forward_shapes,
 )
+ADVANCE = registered(
+    "advance",
+    "Tensor[] streams, Tensor[] constants, Tensor(a!)[] states, float[] given, Tensor? cu_seqlens",
+    advance,
+    advance_shapes,
+)
 BACKWARD = registered(
     "backward",
     f"{LISTS}Tensor[] cotangents, float[] given, Tensor? cu_seqlens",
@@ -402,10 +422,23 @@ def backward_op(settings, cu_seqlens, tensors):
     return BACKWARD(streams, constants, states, cotangents, settings[1:], cu_seqlens)
 
 
-def mix(*, u, r, k, v, w, state=None, mode="parallel", chunk=None, cu_seqlens=None):
+def mix(
+    *,
+    u,
+    r,
+    k,
+    v,
+    w,
+    state=None,
+    mode="parallel",
+    chunk=None,
+    cu_seqlens=None,
+    in_place=False,
+):
     """Finch: the decay and the token shift depend on the data. Peng et al. 2024, arXiv:2404.05892
 
     Streams are [B, T, H, axes…], parameters [H, axes…]; the state has a row for each sequence.
+    With `in_place`, in recurrent mode, the given state itself is moved on.
     """
     if chunk not in (None, CHUNK):
         raise ValueError(f"this file was made for chunks of {CHUNK} tokens, not {chunk}")
@@ -423,6 +456,9 @@ def mix(*, u, r, k, v, w, state=None, mode="parallel", chunk=None, cu_seqlens=No
         states = [r.new_zeros(sequences, heads, size["K"], size["V"], dtype=dtype)]
     else:
         states = [state["S"].to(dtype)]
+    if in_place:
+        check_in_place(mode, state, states, (*streams, *constants))
+        return ADVANCE(streams, constants, states, given, cu_seqlens)[0], state
     settings = (float(mode == "recurrent"), *given)
     o, *after = Mix.apply(settings, cu_seqlens, *streams, *constants, *states)
     return o, State(zip(("S",), after, strict=True))
@@ -513,7 +549,16 @@ class Layer(torch.nn.Module):
         self.mw_linear_2.bias.copy_(1 - (indices(d_model) / d_model) ** (1 - layer / layers))
         self.w_linear.weight.fill_(0)
 
-    def forward(self, x, state=None, *, cu_seqlens=None, mode="parallel", chunk=None):
+    def forward(
+        self,
+        x,
+        state=None,
+        *,
+        cu_seqlens=None,
+        mode="parallel",
+        chunk=None,
+        in_place=False,
+    ):
         """y and the state after it; `cu_seqlens` packs sequences in the one row of x."""
         heads, K, V = self.heads, self.K, self.V
         past = Past(state, x, cu_seqlens)
@@ -542,17 +587,18 @@ class Layer(torch.nn.Module):
             mode=mode,
             chunk=chunk,
             cu_seqlens=cu_seqlens,
+            in_place=in_place,
         )
         y = self.y_layernorm(o.flatten(2)).unflatten(-1, (heads, V)) * g  # rwkv6.mix:24
         y = self.y_linear(y.flatten(2))
         return y, State({**state, **past.kept})
 
-    def step(self, x, state=None):
+    def step(self, x, state=None, *, in_place=False):
         """One token, x [B, d_model] or [B, 1, d_model], in recurrent mode; y is like x."""
         if x.dim() == 3:
-            return self(x, state, mode="recurrent")
+            return self(x, state, mode="recurrent", in_place=in_place)
         x = x.unsqueeze(1)
-        y, state = self(x, state, mode="recurrent")
+        y, state = self(x, state, mode="recurrent", in_place=in_place)
         return y.squeeze(1), state
 
     def extra_repr(self):

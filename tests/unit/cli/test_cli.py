@@ -180,7 +180,7 @@ def test_compile_writes_a_file_and_its_stages(elsewhere) -> None:
 
 def test_the_file_that_is_written_is_what_the_api_loads(elsewhere) -> None:
     assert run("compile", "gla", "-o", "gla.py", "--chunk", "16", "--size", "K=8").exit_code == 0
-    made = mixerc.compile(SPECS / "gla.mix", chunk=16, K=8)
+    made = mixerc.compile(SPECS / "gla.mix", target="torch", chunk=16, K=8)
     assert (elsewhere / "gla.py").read_text() == made.source
 
 
