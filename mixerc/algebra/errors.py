@@ -16,6 +16,17 @@ def weight_does_not_split(span: Span, reason: str, state: Span) -> Diagnostic:
     )
 
 
+def future_token(span: Span, pair: str, state: Span) -> Diagnostic:
+    """A state that is kept from token to token, under a mask that lets one see a later one."""
+    return Diagnostic(
+        slug="future-token",
+        message=f"the mask lets a token see a later one: {pair}",
+        span=span,
+        related=(Related(span=state, label="this state holds the tokens up to t"),),
+        helps=("write `mask causal`, or `causal and …`; or keep the tokens: `state cache`",),
+    )
+
+
 def state_other_shape(span: Span, name: str, kept: tuple[str, ...]) -> Diagnostic:
     """A declared state that the sum does not keep."""
     return Diagnostic(

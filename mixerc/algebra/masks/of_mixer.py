@@ -26,6 +26,22 @@ class Mask:
     tables: Mapping[str, Index]
 
 
+USUAL_SIZES = {"d_model": 512, "heads": 4, "layer": 0, "layers": 1}
+
+
+def usual_sizes(mixer: Mixer) -> dict[str, Fraction]:
+    """The header sizes at their defaults in a usual layer; those without a value are left out."""
+    sizes = {name: Fraction(value) for name, value in USUAL_SIZES.items()}
+    for size in mixer.sizes:
+        sizes.pop(size.name, None)
+        if size.default is not None:
+            try:
+                sizes[size.name] = number_of(size.default, sizes)
+            except MaskError:
+                continue
+    return sizes
+
+
 def masks_of(mixer: Mixer, sizes: Mapping[str, float | Fraction]) -> tuple[Mask, ...]:
     """Every sum's mask; raises MaskError where it has no value at these sizes."""
     return tuple(mask for branch in mixer.core.branches for mask in _masks(mixer, branch, sizes))

@@ -12,21 +12,14 @@ from mixerc.algebra.masks.boxes import Boxes, evaluate
 from mixerc.algebra.masks.clauses import TooManyClauses, clauses, disjoint, implies, impossible
 from mixerc.algebra.masks.conditions import Condition, all_of, show
 from mixerc.algebra.masks.cost import band_pairs, cost
-from mixerc.algebra.masks.facts import (
-    AllTokens,
-    NoCache,
-    Plain,
-    Ring,
-    causality,
-    extent,
-    plain,
-    rows,
-)
+from mixerc.algebra.masks.extents import AllTokens, NoCache, Ring, extent
 from mixerc.algebra.masks.flags import MAY_HOLD
 from mixerc.algebra.masks.forms import Variable
+from mixerc.algebra.masks.plain import Plain, plain
 from mixerc.algebra.masks.prover import greatest
 from mixerc.algebra.masks.structure import Documents, Tiles, structure
 from mixerc.algebra.masks.values import NOTHING_KNOWN, Values
+from mixerc.algebra.masks.verdicts import causality, rows
 from tests.unit.algebra.masks.predicates import (
     FAMILIES,
     STATIC,
