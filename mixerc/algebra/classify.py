@@ -2,11 +2,9 @@
 
 from dataclasses import dataclass
 
-from mixerc.algebra.errors import future_token, state_other_shape, weight_does_not_split
+from mixerc.algebra.errors import state_other_shape, weight_does_not_split
 from mixerc.algebra.linear import Linear, transition
-from mixerc.algebra.masks.of_mixer import masks_of, usual_sizes
-from mixerc.algebra.masks.translate import MaskError
-from mixerc.algebra.masks.verdicts import causality
+from mixerc.algebra.masks.mistakes import mask_mistakes
 from mixerc.algebra.recurrence import linear_recurrence, substituted
 from mixerc.algebra.sums import linear_sum, unfitting
 from mixerc.algebra.terms import ATTENTION, DoesNotSplit, NotLinear
@@ -40,9 +38,12 @@ class Algebra:
 def classify(mixer: Mixer) -> Algebra:
     """Reads the class off the equations; the mixer's name plays no part.
 
-    Raises SpecError where a declared state cannot be what the sum keeps.
+    Raises SpecError where a declared state cannot be what the sum keeps, and for masks that leave a
+    token without keys to divide by, or let in later ones where a state or a decay needs an order.
     """
-    _refuse_future(mixer)
+    mistakes = mask_mistakes(mixer)
+    if mistakes:
+        raise SpecError(mistakes)
     try:
         linear = _linear(mixer)
     except DoesNotSplit as leaves:
@@ -61,25 +62,6 @@ def classify(mixer: Mixer) -> Algebra:
             Mode(name="reference", legal=True, reason="the equations, token by token"),
         ),
     )
-
-
-def _refuse_future(mixer: Mixer) -> None:
-    """A state holds what came before; the mask must not ask for more."""
-    stated = {branch.name: branch for branch in mixer.core.branches if branch.states}
-    if not stated:
-        return
-    try:
-        masks = masks_of(mixer, usual_sizes(mixer))
-    except MaskError:
-        return
-    for mask in masks:
-        example = causality(mask.condition).example if mask.branch in stated else None
-        if example is not None:
-            branch = stated[mask.branch]
-            sees = "sees" if example.certain else "may see"
-            span = branch.mask.span if branch.mask.span.line else branch.span
-            pair = f"t = {example.t} {sees} s = {example.s}"
-            raise SpecError((future_token(span, pair, branch.states[0].span),))
 
 
 def _refuse_state(mixer: Mixer, leaves: DoesNotSplit) -> None:

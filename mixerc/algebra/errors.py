@@ -16,14 +16,25 @@ def weight_does_not_split(span: Span, reason: str, state: Span) -> Diagnostic:
     )
 
 
-def future_token(span: Span, pair: str, state: Span) -> Diagnostic:
-    """A state that is kept from token to token, under a mask that lets one see a later one."""
+def future_token(span: Span, pair: str, needs: Span, why: str) -> Diagnostic:
+    """A mask that lets a token see a later one, where a state or a decay needs an order."""
     return Diagnostic(
         slug="future-token",
         message=f"the mask lets a token see a later one: {pair}",
         span=span,
-        related=(Related(span=state, label="this state holds the tokens up to t"),),
-        helps=("write `mask causal`, or `causal and …`; or keep the tokens: `state cache`",),
+        related=(Related(span=needs, label=why),),
+        helps=("write `mask causal`, or `causal and …`",),
+    )
+
+
+def row_without_keys(span: Span, row: str) -> Diagnostic:
+    """A mask under which some token sees none."""
+    return Diagnostic(
+        slug="row-without-keys",
+        message=f"a token sees none: {row}",
+        span=span,
+        notes=("its sum of weights is 0, and `normalize` divides by it",),
+        helps=("let each token see itself, or write `normalize sum + 1e-6`",),
     )
 
 

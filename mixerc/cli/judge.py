@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from mixerc.algebra.classify import classify
+from mixerc.algebra.masks.mistakes import mask_notes
 from mixerc.cli.app import Sizes, Spec, Specs, app
 from mixerc.cli.files import source_of
 from mixerc.cli.masks import show_masks
@@ -14,7 +15,6 @@ from mixerc.cli.report import reading, refuse, show, usage
 from mixerc.cli.sizes import fitting, numbers
 from mixerc.compiler import front
 from mixerc.explain import EXAMPLE, explain_mixer, explain_stack
-from mixerc.frontend.check_masks import mask_notes
 from mixerc.frontend.growth import growing
 from mixerc.ir.mixer import Stack
 from mixerc.source import Source

@@ -7,7 +7,6 @@ from mixerc.diagnostics.diagnostic import Diagnostic, SpecError
 from mixerc.diagnostics.span import Span
 from mixerc.frontend import errors, errors_layer, syntax
 from mixerc.frontend.check_lines import check_output
-from mixerc.frontend.check_masks import mask_mistakes
 from mixerc.frontend.check_mixer import MixerChecker
 from mixerc.frontend.check_sizes import check_sizes
 from mixerc.frontend.declare import check_header, define
@@ -37,7 +36,7 @@ def _check_mixer(spec: syntax.Spec) -> Mixer:
     _report_unused(scope, spec)
     _raise(scope.diagnostics)
     assert core is not None, "a core that cannot be built has a mistake"
-    mixer = Mixer(
+    return Mixer(
         name=spec.header.name,
         citation=spec.header.citation,
         sizes=sizes,
@@ -46,8 +45,6 @@ def _check_mixer(spec: syntax.Spec) -> Mixer:
         y=checker.y,
         span=spec.header.span,
     )
-    _raise(list(mask_mistakes(mixer)))
-    return mixer
 
 
 def _check_stack(spec: syntax.Spec) -> Stack:
