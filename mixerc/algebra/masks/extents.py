@@ -40,6 +40,10 @@ class Ring:
         """How many tokens are kept after `length` of them."""
         return min(length, self.window + self.pinned)
 
+    def last_query(self, key: int) -> int | None:
+        """The last query that can see a key; None where every later one may."""
+        return None if key < self.pinned else key + self.window - 1
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoCache:

@@ -78,10 +78,14 @@ class Values:
 
 
 NOTHING_KNOWN = Values()
+LARGEST = 2**30
 
 
 def known(arrays: Mapping[str, Array]) -> Values:
-    """Streams [T] and tables [rows, columns] of one sequence and head; conditions are bool."""
+    """Streams [T] and tables [rows, columns] of one sequence and head; conditions are bool.
+
+    Raises ValueError for numbers of more than 30 bits: sums of them are taken to fit 64.
+    """
     numbers, entries = {}, {}
     for name, array in arrays.items():
         if array.dtype == np.bool_:
@@ -89,6 +93,8 @@ def known(arrays: Mapping[str, Array]) -> Values:
             entries[name] = Entries(levels=_pyramid(flags, np.bitwise_or))
         else:
             whole = array.astype(np.int64)
+            if whole.size and int(np.abs(whole).max()) >= LARGEST:
+                raise ValueError(f"{name} has a number of more than 30 bits")
             least, greatest = _pyramid(whole, np.minimum), _pyramid(whole, np.maximum)
             numbers[name] = Extremes(least=least, greatest=greatest)
     return Values(numbers=numbers, entries=entries)

@@ -230,6 +230,8 @@ def test_more_caches() -> None:
         reason="The mask reads the length T, which decoding does not know."
     )
     assert Ring(window=6, pinned=2).slots(100) == 8
+    assert Ring(window=6, pinned=2).last_query(1) is None
+    assert Ring(window=6, pinned=2).last_query(2) == 7
     assert Ring(window=6, pinned=2).slots(3) == 3
 
 

@@ -235,3 +235,5 @@ def test_a_size_that_divides_by_zero() -> None:
 def test_values_that_are_too_short() -> None:
     with pytest.raises(ValueError, match="mark has 4 entries"):
         tile_table(condition("mark[s]"), 9, values=known({"mark": np.zeros(4, dtype=bool)}))
+    with pytest.raises(ValueError, match="doc has a number of more than 30 bits"):
+        known({"doc": np.array([0, 2**40])})
