@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from mixerc.accelerators import ACCELERATORS, WIDTHS
 from mixerc.algebra.classify import Algebra, classify
 from mixerc.algebra.linear import Linear, LinearState, decay_names
+from mixerc.algebra.masks.translate import MaskError
+from mixerc.algebra.masks.words import mask_lines
 from mixerc.diagnostics.diagnostic import Diagnostic
 from mixerc.frontend.growth import growing
 from mixerc.ir.expr import Apply, Expr, Number, Size
@@ -38,12 +40,26 @@ def explain_mixer(mixer: Mixer, algebra: Algebra, given: Mapping[str, float]) ->
     lines += ["", *(_note(note) for note in notes)] if notes else []
     if algebra.linear is not None:
         lines += ["", *_forms(algebra.linear), "", *_counts(mixer, algebra.linear, given)]
+    elif mixer.core.branches:
+        lines += ["", *_masks(mixer, given)]
     return "\n".join(lines)
 
 
 def _note(note: Diagnostic) -> str:
     why = "; ".join(note.notes)
     return f"Note: line {note.span.line}: {note.message} ({why})"
+
+
+def _masks(mixer: Mixer, given: Mapping[str, float]) -> Iterable[str]:
+    """What follows from the masks, or why they have no value in the example layer."""
+    fault = without_length(mixer, given)
+    if fault is not None:
+        yield f"Of the mask nothing is said: {fault}"
+        return
+    try:
+        yield from mask_lines(mixer, numeric_sizes(mixer, given))
+    except MaskError as error:
+        yield f"Of the mask nothing is said: {error} ({AT_EXAMPLE})"
 
 
 def _counts(mixer: Mixer, linear: Linear, given: Mapping[str, float]) -> Iterable[str]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from mixerc.algebra.errors import state_other_shape, weight_does_not_split
 from mixerc.algebra.linear import Linear, transition
+from mixerc.algebra.masks.mistakes import mask_mistakes
 from mixerc.algebra.recurrence import linear_recurrence, substituted
 from mixerc.algebra.sums import linear_sum, unfitting
 from mixerc.algebra.terms import ATTENTION, DoesNotSplit, NotLinear
@@ -37,8 +38,12 @@ class Algebra:
 def classify(mixer: Mixer) -> Algebra:
     """Reads the class off the equations; the mixer's name plays no part.
 
-    Raises SpecError where a declared state cannot be what the sum keeps.
+    Raises SpecError where a declared state cannot be what the sum keeps, and for masks that leave a
+    token without keys to divide by, or let in later ones where a state or a decay needs an order.
     """
+    mistakes = mask_mistakes(mixer)
+    if mistakes:
+        raise SpecError(mistakes)
     try:
         linear = _linear(mixer)
     except DoesNotSplit as leaves:

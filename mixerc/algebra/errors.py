@@ -16,6 +16,28 @@ def weight_does_not_split(span: Span, reason: str, state: Span) -> Diagnostic:
     )
 
 
+def future_token(span: Span, pair: str, needs: Span, why: str) -> Diagnostic:
+    """A mask that lets a token see a later one, where a state or a decay needs an order."""
+    return Diagnostic(
+        slug="future-token",
+        message=f"the mask lets a token see a later one: {pair}",
+        span=span,
+        related=(Related(span=needs, label=why),),
+        helps=("write `mask causal`, or `causal and …`",),
+    )
+
+
+def row_without_keys(span: Span, row: str) -> Diagnostic:
+    """A mask under which some token sees none."""
+    return Diagnostic(
+        slug="row-without-keys",
+        message=f"a token sees none: {row}",
+        span=span,
+        notes=("its sum of weights is 0, and `normalize` divides by it",),
+        helps=("let each token see itself, or write `normalize sum + 1e-6`",),
+    )
+
+
 def state_other_shape(span: Span, name: str, kept: tuple[str, ...]) -> Diagnostic:
     """A declared state that the sum does not keep."""
     return Diagnostic(

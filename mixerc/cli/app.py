@@ -18,9 +18,11 @@ app = typer.Typer(
 
 _LATER = {
     "aot": "mixerc.ahead",
+    "Panel": "mixerc.pictures",
     "bench": "mixerc.bench",
     "checked_chunk": "mixerc.api",
     "chosen": "mixerc.bench",
+    "draw": "mixerc.pictures",
     "has_gpu": "mixerc.runtime.hardware",
     "Pipeline": "mixerc.pipeline",
     "stages": "mixerc.dump",

@@ -24,22 +24,22 @@ def source_of(spec: str) -> Source:
         usage(f"{spec} cannot be read: {error}")
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_whole(path: Path, content: str | bytes) -> None:
     """Writes a file beside its place and moves it there: it is never seen half written."""
     try:
         place = path.resolve()
         if place.exists() and not place.is_file():
             usage(f"{path} is not a file")
-        _replace(place, text)
+        _replace(place, content.encode() if isinstance(content, str) else content)
     except OSError as error:
         usage(f"{path} cannot be written: {error.strerror}")
 
 
-def _replace(place: Path, text: str) -> None:
+def _replace(place: Path, content: bytes) -> None:
     handle, name = tempfile.mkstemp(dir=place.parent, prefix=f".{place.name[:64]}.")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
         os.chmod(name, place.stat().st_mode & 0o777 if place.exists() else 0o644)
         os.replace(name, place)
     except BaseException:

@@ -1,13 +1,17 @@
 """`check` and `explain`: what is known of a spec without running it. Neither needs torch."""
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from mixerc.algebra.classify import classify
+from mixerc.algebra.masks.mistakes import mask_notes
 from mixerc.cli.app import Sizes, Spec, Specs, app
 from mixerc.cli.files import source_of
-from mixerc.cli.report import reading, show
+from mixerc.cli.masks import show_masks
+from mixerc.cli.report import reading, refuse, show, usage
 from mixerc.cli.sizes import fitting, numbers
 from mixerc.compiler import front
 from mixerc.explain import EXAMPLE, explain_mixer, explain_stack
@@ -47,21 +51,34 @@ def _checked(spec: str, source: Source) -> bool:
     typer.echo(f"{source.file}: {algebra.family}")
     for mode in algebra.modes:
         typer.echo(f"  {mode.name:<10} {'legal' if mode.legal else f'no: {mode.reason}'}")
-    notes = growing(checked)
+    notes = (*growing(checked), *mask_notes(checked))
     if notes:
         show(notes, source)
     return True
 
 
 @app.command()
-def explain(spec: Spec, size: Sizes = []) -> None:  # noqa: B006 - typer reads the default
-    """Print the class, each mode and why, what is kept, what it costs."""
+def explain(
+    spec: Spec,
+    file: Annotated[
+        Path | None, typer.Argument(help="With --mask: the picture to write, .svg or .png.")
+    ] = None,
+    mask: Annotated[bool, typer.Option("--mask", help="Draw who sees whom instead.")] = False,
+    size: Sizes = [],  # noqa: B006 - typer reads the default
+) -> None:
+    """Print the class, each mode and why, what is kept, what it costs; or draw the mask."""
     source = source_of(spec)
+    if file is not None and not mask:
+        usage("a picture is of the mask: --mask FILE")
     sizes = numbers(size)
     with reading(source):
         checked = front(source)
         fitting(checked, sizes, also=EXAMPLE)
         if isinstance(checked, Stack):
+            if mask:
+                refuse(f"{checked.name} is a stack: its mixers have the masks")
             typer.echo(explain_stack(checked))
+        elif mask:
+            show_masks(checked, sizes, file)
         else:
             typer.echo(explain_mixer(checked, classify(checked), sizes))

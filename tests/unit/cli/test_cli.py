@@ -137,6 +137,59 @@ def test_explain_every_spec(path: Path) -> None:
     assert f"{path.stem}:" in result.stdout
 
 
+def test_explain_says_what_follows_from_a_mask() -> None:
+    shown = run("explain", "streaming", "--size", "W=100").stdout
+    assert "  cache   the last 100 tokens and the first 4, each with `k`, `v`" in shown
+    assert "a size of fixed" not in run("explain", "fixed", "--size", "L=3").stdout
+    assert "divides by zero" in run("explain", "fixed", "--size", "L=0").stdout
+
+
+def test_a_mask_in_the_terminal() -> None:
+    shown = run("explain", "longformer", "--mask", "--size", "W=20").stdout.splitlines()
+    assert shown[0] == "longformer, near"
+    assert "hangs on `mark`" in shown[1]
+    assert max(map(len, shown[2:34])) == 64
+    assert "T = 32," in run("explain", "gqa", "--mask", "--size", "length=32").stdout
+
+
+@pytest.mark.parametrize("form", ["svg", "png"])
+def test_a_mask_as_a_picture(form: str, elsewhere) -> None:
+    assert run("explain", "bigbird", "--mask", f"mask.{form}").exit_code == 0
+    first = (elsewhere / f"mask.{form}").read_bytes()
+    assert first.startswith(b"<?xml" if form == "svg" else b"\x89PNG")
+    assert run("explain", "bigbird", "--mask", f"mask.{form}").exit_code == 0
+    assert (elsewhere / f"mask.{form}").read_bytes() == first
+
+
+def test_masks_that_cannot_be_drawn(elsewhere, monkeypatch) -> None:
+    assert ".svg or .png" in one_line("explain", "gqa", "--mask", "mask.pdf")
+    assert "--mask FILE" in one_line("explain", "gqa", "mask.svg")
+    assert "no mask" in one_line("explain", "rnn", "--mask", code=1)
+    assert "is a stack" in one_line("explain", "griffin", "--mask", code=1)
+    assert "divides by zero" in one_line("explain", "fixed", "--mask", "--size", "L=0", code=1)
+    monkeypatch.delitem(sys.modules, "mixerc.pictures", raising=False)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert "needs matplotlib" in one_line("explain", "gqa", "--mask", "mask.svg")
+    assert list(elsewhere.iterdir()) == []
+
+
+NOTHING_SEEN = """mixer m(D = 4, W = 0)
+q[D], k[D], v[D] = x | linear
+mask 0 <= t - s < W
+weight q[t] @ k[s]
+state cache
+y = o | linear
+"""
+
+
+def test_a_window_of_nothing_is_noted(elsewhere) -> None:
+    (elsewhere / "m.mix").write_text(NOTHING_SEEN)
+    result = run("check", "m.mix")
+    assert result.exit_code == 0
+    assert "note[row-without-keys]: a token sees none: t = 0, where W = 0" in result.stderr
+    assert "sees no key; its output is 0" in run("explain", "m.mix").stdout
+
+
 GROWS = """mixer grows(K = 4, V = 4)
 q[K], k[K], a[K] = x | linear
 v[V] = x | linear
@@ -248,12 +301,13 @@ def test_fmt(elsewhere) -> None:
     assert run("fmt", "--check", "gla.mix").exit_code == 0
 
 
-@pytest.mark.parametrize("command", ["check", "explain", "fmt --check"])
-def test_no_torch_where_none_is_needed(command: str) -> None:
+@pytest.mark.parametrize("spec", ["gla", "bigbird"])
+@pytest.mark.parametrize("command", ["check", "explain", "explain --mask", "fmt --check"])
+def test_no_torch_where_none_is_needed(command: str, spec: str) -> None:
     script = (
         "import sys\n"
         "from mixerc.cli import app\n"
-        f"app({[*command.split(), str(SPECS / 'gla.mix')]!r}, standalone_mode=False)\n"
+        f"app({[*command.split(), str(SPECS / f'{spec}.mix')]!r}, standalone_mode=False)\n"
         f"print([name for name in {LATE_IMPORTS} if name in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)

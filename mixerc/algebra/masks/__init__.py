@@ -1,0 +1,1 @@
+"""Masks, understood and not evaluated: tile classes, loop bounds, causality, caches, cost."""
