@@ -51,7 +51,7 @@ HARDWARE = {
     one.name: one
     for one in (
         Hardware(name="sm_80", words=54, most=66, limit=100, registers=255),
-        Hardware(name="sm_90", words=76, most=124, limit=180, registers=255),
+        Hardware(name="sm_90", words=79, most=124, limit=180, registers=255),
         Hardware(name="sm_100", words=44, most=58, limit=120, registers=255),
         Hardware(name="gfx942", words=80, most=200, limit=240),
     )
