@@ -1,0 +1,171 @@
+"""What the Triton backend decides from a kernel's text: order, what is held, tiles, cuts."""
+
+import re
+from functools import partial
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mixerc.algebra.classify import classify
+from mixerc.backends.module.core import Core
+from mixerc.backends.triton.cuts import ancestors, cuts, only_multiplied
+from mixerc.backends.triton.halving import edges
+from mixerc.backends.triton.ordering import ordered
+from mixerc.backends.triton.pressure import most_held
+from mixerc.backends.triton.programs import programs
+from mixerc.backends.triton.tiling import HARDWARE, SIZES
+from mixerc.backends.triton.values import COLUMN, ROW
+from mixerc.compiler import CHUNKS, front, lowered
+from mixerc.ir.mixer import Mixer
+from mixerc.plan import nodes as n
+from mixerc.plan.plan import Plan, make_plan
+from mixerc.source import read_source
+from tests.laws.subjects import LINEAR
+
+
+def mixer_of(name: str) -> Mixer:
+    mixer = front(read_source(name))
+    assert isinstance(mixer, Mixer)
+    return mixer
+
+
+def plan_of(name: str, chunk: int = 64) -> Plan:
+    linear = classify(mixer_of(name)).linear
+    assert linear is not None
+    return make_plan(linear, chunk=chunk, logarithms=frozenset())
+
+
+def text_of(name: str, target: str) -> str:
+    mixer = mixer_of(name)
+    linear = classify(mixer).linear
+    assert linear is not None
+    _, module = lowered(target, mixer, linear, "", chunk=None, logarithms=frozenset())
+    return module.text
+
+
+def test_what_is_held_at_once() -> None:
+    dims = {"a": (ROW, "K"), "b": (ROW, "K"), "c": (ROW, COLUMN), "d": (ROW,)}
+    lines = ("a = load()", "b = f(a)", "c = dot(b, b)", "d = sum(c)", "store(d)")
+    assert most_held(lines, dims, chunk=4, block=2) == 4 * 4 + 4 * 2
+    assert most_held(lines, dims, chunk=4, block=8) == 4 * 8 + 4 * 8
+    looped = ("a = load()", "c = zeros()", "for x in range(0, K, B):", "    b = f(a)", "    c += b")
+    assert most_held(looped, dims, chunk=4, block=2) == 8 + 16 + 8
+    assert most_held(("d = f()",), dims, chunk=4, block=2, least=100) == 4
+    assert most_held(("a = f()",), dims, chunk=4, block=2, least=100) == 100
+
+
+@st.composite
+def straight_lines(draw: st.DrawFn) -> tuple[str, ...]:
+    """Statements over variables that are made before they are read; some are added to."""
+    lines, names = [], []
+    for index in range(draw(st.integers(2, 14))):
+        reads = (
+            [draw(st.sampled_from(names)) for _ in range(draw(st.integers(0, 2)))] if names else []
+        )
+        value = " + ".join((*(f"2 * {name}" for name in reads), str(index + 1)))
+        if names and draw(st.booleans()) and draw(st.booleans()):
+            lines.append(f"{draw(st.sampled_from(names))} += {value}")
+        else:
+            names.append(f"v{index}")
+            lines.append(f"v{index} = {value}")
+    return (*lines, f"out({', '.join(names)})")
+
+
+@given(straight_lines())
+def test_an_order_keeps_every_dependence(lines: tuple[str, ...]) -> None:
+    dims = dict.fromkeys(re.findall(r"v\d+", " ".join(lines)), (ROW, "K"))
+    found = ordered(lines, dims, chunk=16)
+    assert sorted(found) == sorted(lines)
+    results: list[tuple[int, ...]] = []
+    for text in (lines, found):
+        exec("\n".join(text), {"out": lambda *values: results.append(values)})
+    assert results[0] == results[1]
+    assert most_held(found, dims, 16, 32) <= most_held(lines, dims, 16, 32)
+
+
+def test_statements_within_loops_are_ordered_too() -> None:
+    dims = dict.fromkeys("abeghe", (ROW, "K"))
+    makes = ("    a = f()", "    b = f()", "    g = f()", "    h = f()")
+    inner = (*makes, *(f"    e += p({name})" for name in "abgh"))
+    lines = ("e = zeros()", "for x in range(0, K, B):", *inner, "store(e)")
+    found = ordered(lines, dims, chunk=16)
+    assert found[:2] == lines[:2]
+    assert most_held(found, dims, 16, 32) < most_held(lines, dims, 16, 32)
+
+
+def test_scores_are_stored_once() -> None:
+    """GLA's output reads them in every block of V."""
+    plan = plan_of("gla")
+    (_, output), *_ = plan.forward.outputs
+    (scores,) = cuts([output], ())
+    assert scores.axes == (n.ROW, n.KEY_ROW)
+    assert only_multiplied(scores, [output], ())
+    again = cuts([output], {scores})
+    assert again == ()
+
+
+def test_a_normaliser_is_stored_and_not_rounded() -> None:
+    (_, output), *_ = plan_of("linear_attention").forward.outputs
+    found = {node.axes: node for node in cuts([output], ())}
+    assert set(found) == {(n.ROW,), (n.ROW, n.KEY_ROW)}
+    assert not only_multiplied(found[n.ROW,], [output], ())
+
+
+def test_edges_separate_what_is_made_from_what_is_given() -> None:
+    outputs = [node for _, node in plan_of("gla").backward.outputs if node.axes == (n.ROW, "K")]
+    shared = cuts(outputs, ())
+    found = edges(outputs, shared)
+    assert found
+    for edge in found:
+        assert not set(edge) & {*outputs, *shared}
+        assert set(edge) <= set(ancestors(outputs, shared))
+        assert not any(a.startswith("#r") or a.endswith("'") for node in edge for a in node.axes)
+
+
+@pytest.mark.parametrize("hardware", HARDWARE.values(), ids=HARDWARE)
+@pytest.mark.parametrize("name", LINEAR)
+def test_every_kernel_fits_at_the_best_chunk(name: str, hardware: object) -> None:
+    mixer, plan = mixer_of(name), plan_of(name, CHUNKS[0])
+    linear = classify(mixer).linear
+    assert linear is not None
+    core = Core(mixer, linear, plan, every_axis=True)
+    one = HARDWARE[hardware.name]  # type: ignore[attr-defined]
+    for view in programs(core, one):
+        for _, kernel in view.kernels:
+            held = partial(kernel.held, plan.chunk)
+            assert one.tiling(held, tokens=kernel.doors.tokens) in SIZES
+            assert one.least(held) <= one.limit
+
+
+def test_the_first_size_that_fits_is_taken() -> None:
+    one = HARDWARE["sm_90"]
+    assert one.tiling(lambda block, warps: 1.0) == SIZES[0]
+    assert one.tiling(lambda block, warps: one.words * block / 16) == (16, 8)
+    assert one.tiling(lambda block, warps: 1000.0 * block / warps) == (16, 8)
+    assert one.tiling(lambda block, warps: 1.0 * warps, tokens=True) == SIZES[0]
+
+
+@pytest.mark.parametrize("name", ["gla", "rwkv6", "mamba2", "based"])
+def test_equal_kernels_stand_once(name: str) -> None:
+    text = text_of(name, "triton")
+    bodies = re.findall(
+        r"@triton\.jit\(.*?\)\ndef (\w+)(\(.*?)(?=\n@triton|\ndef |\nTILES)", text, re.S
+    )
+    assert len(bodies) > 5
+    assert len({body for _, body in bodies}) == len(bodies)
+    assert set(re.findall(r'^    "(\w+)": \(\d+, \d+\),$', text, re.M)) == {n for n, _ in bodies}
+
+
+def test_hardware_makes_files_of_its_own() -> None:
+    texts = {text_of("gla", f"triton:{name}") for name in HARDWARE}
+    assert len(texts) > 2  # two kinds may come to the same tiles
+    assert text_of("gla", "triton") == text_of("gla", "triton:sm_90")
+
+
+def test_a_bundle_is_the_same_kernels_with_another_launcher() -> None:
+    triton, bundle = text_of("gla", "triton"), text_of("gla", "bundle:sm_90")
+    cut = "\nTILES = "
+    assert triton.split(cut)[1].split("OPS =")[0] == bundle.split(cut)[1].split("OPS =")[0]
+    assert "ctypes" in bundle
+    assert "ctypes" not in triton
