@@ -60,7 +60,9 @@ class Run:
     def rows(self, like, *lengths):
         """Memory for a stream's cotangent: a value of each head, to be summed if it has fewer."""
         dtype = like.dtype if like.shape[1] == self.heads else self.acc
-        return torch.empty(like.shape[0], self.heads, *lengths, dtype=dtype, device=self.device)
+        # Packed rows that no sequence covers are written by no chunk.
+        empty = torch.empty if self.bounds is None else torch.zeros
+        return empty(like.shape[0], self.heads, *lengths, dtype=dtype, device=self.device)
 
     def launch(self, kernel, programs, size, axes, split, whole=(), **arguments):
         """Runs a kernel for each head and each block of the `split` axes, some number of times.
@@ -148,7 +150,7 @@ def run_backward(programs, chunk, streams, constants, states, size, cotangents, 
     kept, _ = find_states(run, *held, firsts, size)
     lasts = [placed(x.to(run.acc)) for x in finals]
     made, d_states = adjoint(run, *held, lasts, size, kept)
-    d_streams = [torch.zeros_like(x) for x in streams]
+    d_streams = [None if i in of_streams else torch.zeros_like(x) for i, x in enumerate(streams)]
     for index, found in zip(of_streams, made[: len(of_streams)], strict=True):
         x = streams[index]
         found = found.sum(1, keepdim=True) if x.shape[2] < run.heads else found

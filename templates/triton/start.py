@@ -16,4 +16,7 @@ def start(kernel, programs, options, arguments, dtype):
         )
     if isinstance(kernel, triton.JITFunction) and 1 < arguments["CHUNK"] < 16:
         raise ValueError("a chunk has 16 tokens or more on a GPU: its matrix units take no fewer")
-    kernel[(programs,)](**arguments, **options)
+    # Triton launches on the current device, which is not always that of the tensors.
+    index = first.device.index if first.device.type == "cuda" else -1
+    with torch.cuda.device(index):
+        kernel[(programs,)](**arguments, **options)

@@ -160,3 +160,14 @@ def test_a_layer_trains() -> None:
     y.sum().backward()
     assert x.grad is not None
     assert all(p.grad is not None and p.grad.isfinite().all() for p in layer.parameters())
+
+
+def test_rows_that_no_sequence_covers_have_a_gradient_of_zero() -> None:
+    gla = mixerc.compile("gla", target="triton")
+    inputs = {n: torch.rand(1, 9, 2, 4, dtype=torch.float64, requires_grad=True) for n in "qkva"}
+    o, _ = gla(**inputs, cu_seqlens=torch.tensor([0, 3, 6]))
+    o[:, :6].sum().backward()
+    for x in inputs.values():
+        assert x.grad is not None
+        assert not x.grad[:, 6:].any()
+        assert x.grad[:, :6].isfinite().all()
