@@ -30,9 +30,18 @@ PAIRS = [(n, d) for n in DECAYING for d in EXTREMES if d >= 0 or n != "mlstm"]
 
 @pytest.mark.parametrize(("name", "decay"), PAIRS)
 def test_every_decay_is_extreme(name: str, decay: float) -> None:
+    every_decay_is(subject(name), decay, tokens=70)
+
+
+# Kernels are interpreted there, slowly.
+@pytest.mark.parametrize(("name", "decay"), [(n, d) for n, d in PAIRS if d in (0.0, -0.5)])
+def test_every_decay_is_extreme_in_triton(name: str, decay: float) -> None:
+    every_decay_is(subject(name, "triton"), decay, tokens=21)
+
+
+def every_decay_is(of: Subject, decay: float, tokens: int) -> None:
     """All decays at once have the value, in two tokens of three."""
-    of = subject(name)
-    inputs = draw(of, case(of, 70, mild=True))
+    inputs = draw(of, case(of, tokens, mild=True))
     for gate in of.decays:
         x = inputs[gate]
         inputs[gate] = torch.where(torch.arange(x.numel()).view(x.shape) % 3 > 0, decay, x)
@@ -45,10 +54,11 @@ def test_every_decay_is_extreme(name: str, decay: float) -> None:
 
 # rwkv5's decay does not change from token to token; mlstm's exponential gates overflow on what
 # lies behind the reset, for want of a running maximum.
+@pytest.mark.parametrize("target", ["torch", "triton"])
 @pytest.mark.parametrize("name", ["gla", "hgrn2", "mamba2", "rwkv6"])
-def test_a_reset_forgets_everything(name: str) -> None:
+def test_a_reset_forgets_everything(name: str, target: str) -> None:
     """Behind a decay of 0 the past may be anything finite."""
-    of = subject(name)
+    of = subject(name, target)
     inputs = draw(of, case(of, 40, mild=True))
     others = draw(of, case(of, 40, mild=True, seed=9))
     cut = 17

@@ -10,6 +10,7 @@ from mixerc.runtime.mixer import CompiledMixer
 from mixerc.verify.carry import carry_law, packed_law
 from mixerc.verify.cases import Case, random_case
 from mixerc.verify.causality import rows_law
+from mixerc.verify.generality import generality_law
 from mixerc.verify.modes import FAST, chunk_law, logarithm_law, reference_law, states_law
 from tests.laws.subjects import check, every_linear, subject, subject_of_text
 
@@ -51,9 +52,25 @@ def test_packed_sequences_are_apart(name: str, mode: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["gla", "retnet", "linear_attention", "rwkv6", "mamba2"])
-@pytest.mark.parametrize("chunk", [2, 16, 32])
+@pytest.mark.parametrize("chunk", [2, 32])
 def test_any_chunk(name: str, chunk: int) -> None:
     check(chunk_law(subject(name, "triton"), a_case(name, 37, batch=1), chunk))
+
+
+@every_linear
+def test_a_chunk_of_16(name: str) -> None:
+    check(chunk_law(subject(name, "triton"), a_case(name, 37, batch=1), 16))
+
+
+@pytest.mark.parametrize("name", ["gla", "hgrn2", "rwkv5", "based", "mamba2"])
+def test_kernels_that_were_cut(name: str) -> None:
+    """On the hardware with the fewest places for tiles."""
+    check(states_law(subject(name, "triton:sm_80"), a_case(name, 70, batch=1)))
+
+
+@pytest.mark.parametrize("name", ["linear_attention", "retnet", "gla"])
+def test_more_general_transitions(name: str) -> None:
+    check(generality_law(subject(name, "triton"), a_case(name, 9, batch=1)))
 
 
 @pytest.mark.parametrize("name", ["gla", "retnet", "mamba2"])
