@@ -4,16 +4,16 @@ A spec that was compiled before costs a look at the cache: nothing of the compil
 until something that the generated file does not hold is asked for.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import mixerc
 from mixerc.request import Request
 from mixerc.runtime.cache import find
-from mixerc.runtime.hardware import HARDWARE, gpu_target, hardware
+from mixerc.runtime.hardware import HARDWARE, SHORTEST, gpu_target, hardware
 from mixerc.runtime.load import load_module
 from mixerc.runtime.mixer import Backing, CompiledMixer, of_module
 from mixerc.source import read_source
@@ -77,12 +77,12 @@ class Deferred:
         known = find(self.request.core_key(chunk, logarithms))
         return known or self.pipeline.emitted(chunk, logarithms)
 
-    def on_gpu(self, chunk: int | None, logarithms: frozenset[str]) -> Callable[[], Path] | None:
-        """Makes the file for tensors on a GPU, where this one is not for them."""
+    def on_gpu(self, chunk: int | None, logarithms: frozenset[str]) -> Path | None:
+        """The file for tensors on a GPU, where this one is not for them."""
         target = gpu_target(self.request.target)
-        if target is None:
+        if target is None or (chunk or self.request.chunk or SHORTEST) < SHORTEST:
             return None
-        return partial(Deferred(replace(self.request, target=target)).emitted, chunk, logarithms)
+        return Deferred(replace(self.request, target=target)).emitted(chunk, logarithms)
 
     def layer_file(self) -> Path:
         """The generated file that holds the layer."""

@@ -1,9 +1,9 @@
 """One spec on its way through the compiler, each stage computed when it is first asked for."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from mixerc.reference.whole import ReferenceStack
 from mixerc.request import Request, checked_sizes
 from mixerc.runtime.bounds import check_inputs
 from mixerc.runtime.cache import find, store
-from mixerc.runtime.hardware import gpu_target
+from mixerc.runtime.hardware import SHORTEST, gpu_target
 from mixerc.runtime.load import load_module
 from mixerc.runtime.mixer import CompiledMixer, CoreSignature, of_module
 
@@ -109,12 +109,12 @@ class Pipeline:
     def _text(self, chunk: int | None, logarithms: frozenset[str]) -> str:
         return self.lowered(chunk, logarithms)[1].text
 
-    def on_gpu(self, chunk: int | None, logarithms: frozenset[str]) -> Callable[[], Path] | None:
-        """Makes the file for tensors on a GPU, where this one is not for them."""
+    def on_gpu(self, chunk: int | None, logarithms: frozenset[str]) -> Path | None:
+        """The file for tensors on a GPU, where this one is not for them."""
         target = gpu_target(self.request.target)
-        if target is None:
+        if target is None or (chunk or self.request.chunk or SHORTEST) < SHORTEST:
             return None
-        return partial(Pipeline(replace(self.request, target=target)).emitted, chunk, logarithms)
+        return Pipeline(replace(self.request, target=target)).emitted(chunk, logarithms)
 
     def lowered(
         self, chunk: int | None, logarithms: frozenset[str]

@@ -36,7 +36,8 @@ _MATRIX = re.compile(r"wgmma\.mma|mma\.sync|tcgen05\.mma|v_mfma")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Binary:
     """One kernel for one target: what it is `asked` for by, its file and the name in it, threads,
-    names of the arguments that are `passed`, and what the compiler says. `registers` and `stack`
+    names of the arguments that are `passed`, and what the compiler says (`tensor`:
+    columns of tensor memory, of which an sm_100 has 512). `registers` and `stack`
     (bytes a thread) are -1 where the target's tools do not say."""
 
     asked: str
@@ -48,6 +49,7 @@ class Binary:
     registers: int
     stack: int
     shared: int
+    tensor: int
     matrix: int
     contractions: int
 
@@ -92,6 +94,7 @@ def written(found: Any, asked: str, target: str, passed: tuple[str, ...], place:
         registers=registers,
         stack=stack,
         shared=found.metadata.shared,
+        tensor=getattr(found.metadata, "tmem_size", 0) or 0,
         matrix=len(_MATRIX.findall(text)),
         contractions=found.asm["ttir"].count("tt.dot"),
     )

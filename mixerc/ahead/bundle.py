@@ -81,7 +81,9 @@ def _inputs(
         lengths = (int(_length(mixer, axis.rstrip("'"), sizes)) for axis in line.sort.axes)
         shape = (*((1, TOKENS) if line.sort.times else ()), *copies, *lengths)
         name = f"log_{line.name}" if line.name in pipeline.layer_logarithms else line.name
-        given[name] = torch.zeros(shape, dtype=dtype, requires_grad=True)
+        # Layers give logarithms in float32 at least.
+        kind = torch.promote_types(dtype, torch.float32) if name != line.name else dtype
+        given[name] = torch.zeros(shape, dtype=kind, requires_grad=True)
     return given
 
 

@@ -5,6 +5,10 @@ from importlib.util import find_spec
 import torch
 
 DEFAULT = "sm_90"
+SHORTEST = 16
+"""Tokens of the shortest chunk on a GPU: its matrix units take no fewer rows."""
+OLDEST = 8
+"""The first generation of NVIDIA's with bfloat16 and tf32."""
 HARDWARE = ("sm_80", DEFAULT, "sm_100", "gfx942")
 
 
@@ -25,4 +29,7 @@ def hardware() -> str:
 
 def gpu_target(target: str) -> str | None:
     """The target of the file that serves tensors on a GPU, for one that is not itself for them."""
-    return f"triton:{hardware()}" if target == "auto" and find_spec("triton") else None
+    if target != "auto" or not has_gpu() or find_spec("triton") is None:
+        return None
+    old = not torch.version.hip and torch.cuda.get_device_capability()[0] < OLDEST
+    return None if old else f"triton:{hardware()}"

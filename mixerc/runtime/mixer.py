@@ -1,9 +1,9 @@
 """A compiled mixer: the function over the core's inputs, and the layer."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
@@ -33,8 +33,8 @@ class Backing(Protocol):
     def layer_file(self) -> Path:
         """The generated file that holds the layer."""
 
-    def on_gpu(self, chunk: int | None, logarithms: frozenset[str]) -> Callable[[], Path] | None:
-        """Makes the file for tensors on a GPU, where the others are not for them."""
+    def on_gpu(self, chunk: int | None, logarithms: frozenset[str]) -> Path | None:
+        """The file for tensors on a GPU, where the others are not for them."""
 
     def reference(
         self, inputs: Mapping[str, Any], state: Mapping[str, Any] | None
@@ -146,10 +146,10 @@ class CompiledMixer:
         self, module: ModuleType, chunk: int | None, logarithms: frozenset[str]
     ) -> ModuleType:
         """The module, which hands tensors on a GPU to another where there is one for them."""
-        file = self._backing.on_gpu(chunk, logarithms)
-        if file is not None and not module.ELSEWHERE:
-            other = cache(lambda: load_module(file()).mix)
-            module.ELSEWHERE["cuda"] = lambda **inputs: other()(**inputs)
+        if getattr(module, "ELSEWHERE", None) == {}:
+            file = self._backing.on_gpu(chunk, logarithms)
+            if file is not None:
+                module.ELSEWHERE["cuda"] = load_module(file).mix
         return module
 
     def _reference(

@@ -8,6 +8,7 @@ import ctypes
 import functools
 import json
 import pathlib
+import threading
 
 import torch
 
@@ -38,6 +39,12 @@ def binaries():
     """The record of each binary, by what it is for."""
     record = json.loads((FOLDER / "kernels.json").read_text())
     return {one["asked"]: one for one in record}
+
+
+@functools.cache
+def bound(thread, device):
+    """Gives a thread the device's context, by any call of CUDA's runtime."""
+    torch.cuda.mem_get_info(device)
 
 
 @functools.cache
@@ -81,6 +88,7 @@ def start(kernel, programs, options, arguments, dtype):
     if device.type == "cpu":
         raise RuntimeError("these kernels are binaries for a GPU, and the tensors are on a CPU")
     with torch.cuda.device(device):
+        bound(threading.get_ident(), device.index)
         function, one = loaded(asked(kernel, arguments, dtype), device.index)
         stream = torch.cuda.current_stream(device).cuda_stream
         launch(function, one, programs, stream, [arguments[name] for name in one["passed"]])

@@ -3,6 +3,8 @@
 Streams are [B, T, H, axes…], constants [B, H, axes…] and states [sequences, H, axes…].
 """
 
+import itertools
+
 import torch
 import triton.language as tl
 
@@ -17,22 +19,24 @@ class Run:
 
     def __init__(self, streams, states, chunk, cu_seqlens):
         batch, self.length = streams[0].shape[:2]
+        self.tokens_all = batch * self.length
         self.chunk, self.device, self.in_place = chunk, streams[0].device, False
         self.heads = max(x.shape[2] for x in streams)
         self.sequences = states[0].shape[0] if states else batch
+        self.check(streams)
         self.acc = accumulation(streams)
         self.dot = self.acc if self.acc == torch.float64 else product_dtype(streams)
         self.chunks = batch * -(-self.length // chunk)
         self.first = self.count = self.batch = self.bounds = self.tokens = self.rows_of = None
         if cu_seqlens is not None:
-            self.pack(cu_seqlens.to(torch.int64))
-        largest = max(x[0, 0, 0].numel() for x in streams) if self.length else 0
+            self.pack(cu_seqlens.to(torch.int64).contiguous())
+        largest = max(x.shape[3:].numel() for x in streams)
         if chunk * self.heads * largest >= 2**31:
             raise ValueError(f"{self.heads} heads are too many: places in a chunk have 32 bits")
 
     def pack(self, tokens):
         """The tables of packed sequences, from where each begins."""
-        self.chunks = self.length // self.chunk + self.sequences
+        self.chunks = self.length // self.chunk + self.sequences if self.length else 0
         counts = (tokens.diff() + self.chunk - 1) // self.chunk
         self.bounds = torch.cat((counts.new_zeros(1), counts.cumsum(0)))
         index = torch.arange(self.chunks, device=self.device)
@@ -43,6 +47,14 @@ class Run:
         self.count = (tokens[within + 1] - first).clamp(max=self.chunk)
         self.batch = torch.zeros_like(first)
         self.tokens, self.rows_of = tokens, torch.zeros_like(counts)
+
+    def check(self, *groups):
+        """Raises ValueError for a tensor that is not where the streams are."""
+        for x in itertools.chain(*groups):
+            if x.device != self.device:
+                raise ValueError(
+                    f"a tensor is on {x.device}, and the first stream on {self.device}"
+                )
 
     def flat(self, x):
         """A stream as [tokens, heads, axes…]."""
@@ -57,12 +69,11 @@ class Run:
         shape = (self.chunks, self.heads, *lengths)
         return torch.empty(shape, dtype=dtype or self.acc, device=self.device)
 
-    def rows(self, like, *lengths):
-        """Memory for a stream's cotangent: a value of each head, to be summed if it has fewer."""
-        dtype = like.dtype if like.shape[1] == self.heads else self.acc
+    def rows(self, dtype, *lengths):
+        """Memory for a stream's cotangent: a value of each head, in its dtype or to be summed."""
         # Packed rows that no sequence covers are written by no chunk.
         empty = torch.empty if self.bounds is None else torch.zeros
-        return empty(like.shape[0], self.heads, *lengths, dtype=dtype, device=self.device)
+        return empty(self.tokens_all, self.heads, *lengths, dtype=dtype, device=self.device)
 
     def launch(self, kernel, programs, size, axes, split, whole=(), **arguments):
         """Runs a kernel for each head and each block of the `split` axes, some number of times.
@@ -73,6 +84,7 @@ class Run:
         block, warps = TILES[kernel.__name__]
         for axis in whole:
             block = max(block * 64 // max(size[axis.rstrip("'")], 64), 16)
+            block = 1 << (block.bit_length() - 1)
         for axis in axes:
             length, other = size[axis.rstrip("'")], axis.endswith("'")
             places = 1 << (max(length, 16) - 1).bit_length()
@@ -106,6 +118,11 @@ class Run:
         self.launch(kernel, self.sequences, size, axes, split, whole, **given, **arguments)
 
 
+def zeros_like(x):
+    """Zeros in one piece, however x lies in memory."""
+    return torch.zeros_like(x, memory_format=torch.contiguous_format)
+
+
 def placed(x):
     """The tensor in one piece, from a multiple of 16 bytes on: what kernels are compiled for."""
     x = x.contiguous()
@@ -136,6 +153,7 @@ def run_forward(program, chunk, streams, constants, states, size, outputs, cu_se
     """Fills `outputs`, and returns the states after the last token."""
     run = Run(streams, states, chunk, cu_seqlens)
     run.in_place = in_place
+    run.check(constants, states)
     held = ([run.flat(x) for x in streams], [placed(x) for x in constants])
     firsts = [placed(x.to(run.acc)) for x in states]
     return program(run, *held, firsts, size, [run.flat(x) for x in outputs])
@@ -150,12 +168,12 @@ def run_backward(programs, chunk, streams, constants, states, size, cotangents, 
     kept, _ = find_states(run, *held, firsts, size)
     lasts = [placed(x.to(run.acc)) for x in finals]
     made, d_states = adjoint(run, *held, lasts, size, kept)
-    d_streams = [None if i in of_streams else torch.zeros_like(x) for i, x in enumerate(streams)]
+    d_streams = [None if i in of_streams else zeros_like(x) for i, x in enumerate(streams)]
     for index, found in zip(of_streams, made[: len(of_streams)], strict=True):
         x = streams[index]
         found = found.sum(1, keepdim=True) if x.shape[2] < run.heads else found
         d_streams[index] = found.to(x.dtype).reshape(x.shape)
-    d_constants = [torch.zeros_like(x) for x in constants]
+    d_constants = [zeros_like(x) for x in constants]
     for index, found in zip(of_constants, made[len(of_streams) :], strict=True):
         d_constants[index] = summed_chunks(run, found, constants[index], cu_seqlens)
     d_firsts = [d.to(x.dtype) for d, x in zip(d_states, states, strict=True)]
@@ -164,7 +182,8 @@ def run_backward(programs, chunk, streams, constants, states, size, cotangents, 
 
 def summed_chunks(run, found, like, cu_seqlens):
     """What each chunk gave to the cotangent of a constant, added up a batch row."""
-    if cu_seqlens is not None:
-        found = found[: int(run.bounds[-1])]
+    if cu_seqlens is not None:  # the last of the table's chunks may be none
+        there = (run.count > 0).view(-1, *[1] * (found.dim() - 1))
+        found = torch.where(there, found, 0)
     total = found.unflatten(0, (like.shape[0], -1)).sum(1)
     return (total.sum(1, keepdim=True) if like.shape[1] < run.heads else total).to(like.dtype)

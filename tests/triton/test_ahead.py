@@ -60,6 +60,7 @@ def test_resources(
         assert (tmp_path / one["file"]).stat().st_size
         assert one["stack"] == 0 or dtype == "float32", one
         assert one["shared"] <= 1024 * SHARED[hardware]
+        assert one["tensor"] <= 512
         assert one["matrix"] > 0 or one["contractions"] == 0 or dtype == "float32"
         columns = ("name", "threads", "registers", "stack", "shared", "matrix", "contractions")
         rows.append(" ".join(f"{column}={one[column]}" for column in columns))

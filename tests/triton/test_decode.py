@@ -1,10 +1,12 @@
 """Several tokens at once from a state, the state in its own memory, and which file serves whom."""
 
+import inspect
+
 import pytest
 import torch
 
 import mixerc
-from mixerc.runtime import mixer as runtime_mixer
+from mixerc.runtime.load import load_module
 from mixerc.runtime.mixer import CompiledMixer
 from tests.laws.subjects import every_linear
 
@@ -55,29 +57,52 @@ def test_what_cannot_be_in_place(target: str) -> None:
         gla(**inputs, state=state, mode="reference", in_place=True)
 
 
-def test_auto_hands_tensors_on_a_gpu_to_triton() -> None:
-    """The other file is made when it is first needed, for the same logarithms and chunk."""
-    gla = mixerc.compile("gla")
+@pytest.fixture
+def with_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine whose torch says that it has an H100; nothing is run on it."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda *rest: (9, 0))
+
+
+def test_auto_hands_tensors_on_a_gpu_to_triton(with_gpu: None) -> None:
+    """To a file for the same logarithms and chunk."""
+    gla = mixerc.compile("gla", K=4)
     inputs = {name: torch.rand(1, 3, 2, 4) for name in "qkva"}
     wanted, _ = gla(**inputs)
-    module = runtime_mixer.load_module(gla._backing.emitted(None, frozenset()))
+    module = load_module(gla._backing.emitted(None, frozenset()))
     assert set(module.ELSEWHERE) == {"cuda"}
     got, _ = module.ELSEWHERE["cuda"](**inputs)
     torch.testing.assert_close(got, wanted)
-    assert "cuda" in gla.module.ELSEWHERE
-    assert "log_a" in gla.module.mix.__kwdefaults__ or "log_a" in gla.source
+    assert "triton.jit" in inspect.getsource(inspect.getmodule(gla.module.ELSEWHERE["cuda"]))
 
 
-def test_auto_dispatches_by_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    gla = mixerc.compile("gla")
+def test_auto_dispatches_by_device(with_gpu: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    gla = mixerc.compile("gla", K=4)
     inputs = {name: torch.rand(1, 3, 2, 4) for name in "qkva"}
     gla(**inputs)
-    module = runtime_mixer.load_module(gla._backing.emitted(None, frozenset()))
+    module = load_module(gla._backing.emitted(None, frozenset()))
     seen = {}
     monkeypatch.setitem(module.ELSEWHERE, "cpu", lambda **given: seen.update(given) or (1, 2))
     assert gla(**inputs, mode="recurrent") == (1, 2)
     assert seen["q"] is inputs["q"]
     assert (seen["mode"], seen["state"], seen["in_place"]) == ("recurrent", None, False)
+    assert "chunk" not in seen
+
+
+@pytest.mark.parametrize(("capability", "chunk"), [((7, 5), None), ((9, 0), 8)])
+def test_what_has_no_kernels_stays_with_torch(
+    with_gpu: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capability: tuple[int, int],
+    chunk: int | None,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda *rest: capability)
+    gla = mixerc.compile("gla", chunk=chunk, K=5 + capability[0])
+    assert gla.module.ELSEWHERE == {}
+
+
+def test_auto_without_a_gpu_is_torch() -> None:
+    assert mixerc.compile("gla", K=3).module.ELSEWHERE == {}
 
 
 def test_an_explicit_target_stays() -> None:

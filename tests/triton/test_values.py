@@ -188,3 +188,58 @@ def test_rows_that_no_sequence_covers_have_a_gradient_of_zero() -> None:
         assert x.grad is not None
         assert not x.grad[:, 6:].any()
         assert x.grad[:, :6].isfinite().all()
+
+
+@pytest.mark.parametrize("name", ["linear_attention", "performer", "gla"])
+def test_decoding_with_sizes_that_are_no_powers_of_two(name: str) -> None:
+    on = mixerc.compile(name, target="triton"), mixerc.compile(name, target="torch")
+    torch.manual_seed(0)
+    layers = [mixer.Layer(d_model=192, heads=2, dtype=torch.float64) for mixer in on]
+    layers[1].load_state_dict(layers[0].state_dict())
+    x = torch.randn(1, 2, 192, dtype=torch.float64)
+    (got, _), (want, _) = (layer(x, mode="recurrent") for layer in layers)
+    torch.testing.assert_close(got, want, rtol=1e-10, atol=1e-10)
+
+
+def test_packed_sequences_without_tokens() -> None:
+    inputs = {name: torch.rand(1, 0, 2, 8) for name in ("q", "k", "v", "a")}
+    o, state = mixerc.compile("gla", target="triton")(**inputs, cu_seqlens=torch.tensor([0, 0, 0]))
+    assert o.shape == (1, 0, 2, 8)
+    assert state["S"].shape[0] == 2
+    assert not state["S"].any()
+
+
+@pytest.mark.parametrize("target", ["torch", "triton"])
+def test_rows_that_no_sequence_covers_are_zero(target: str) -> None:
+    inputs = {name: torch.rand(1, 9, 2, 4) for name in "qkva"}
+    bounds = torch.tensor([[0, 3, 6], [0, 0, 0]]).T[:, 0]  # strided
+    o, _ = mixerc.compile("gla", target=target)(**inputs, cu_seqlens=bounds)
+    assert not o[:, 6:].any()
+    assert o[:, :6].all()
+
+
+def test_a_tensor_elsewhere_is_refused() -> None:
+    module = mixerc.compile("gla", target="triton").module
+    run = module.Run([torch.rand(1, 3, 2, 4)], [], 16, None)
+    with pytest.raises(ValueError, match="a tensor is on meta, and the first stream on cpu"):
+        run.check([torch.empty(1, device="meta")])
+
+
+@pytest.mark.parametrize("target", ["torch", "triton"])
+def test_what_compilers_are_told_of_cotangents(target: str) -> None:
+    """They lie in one piece, as the real ones do, for inputs that do not."""
+    module = mixerc.compile("gla", target=target).module
+    streams = [torch.rand(1, 2, 3, 4).transpose(1, 2) for _ in range(4)]
+    states = [torch.rand(1, 4, 2, 4).transpose(1, 2)]
+    ends = [torch.rand(1, 3, 2, 4), torch.rand(1, 2, 4, 4)]
+    told = module.backward_shapes(streams, [], states, ends, (), None)
+    made = module.backward(streams, [], states, ends, (), None)
+    for one, other in zip(told, made, strict=True):
+        assert one.is_contiguous()
+        assert (one.shape, one.dtype, one.stride()) == (other.shape, other.dtype, other.stride())
+
+
+def test_a_batch_without_rows() -> None:
+    inputs = {name: torch.rand(0, 3, 2, 4) for name in "qkva"}
+    o, _ = mixerc.compile("gla", target="triton")(**inputs)
+    assert o.shape == (0, 3, 2, 4)

@@ -65,10 +65,12 @@ class CoreInput:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
-    """What the op receives, in order: streams (with tokens) and constants (without)."""
+    """What the op receives, in order: streams (with tokens) and constants (without). Those in
+    `shared` may have fewer heads than the mixer."""
 
     streams: tuple[n.Load, ...]
     constants: tuple[n.Load, ...]
+    shared: frozenset[str] = frozenset()
 
     def place(self, load: n.Load) -> str:
         """Where a program finds a load; cotangents of outputs stand behind the streams."""
@@ -112,6 +114,9 @@ class Core:
         return Inputs(
             streams=tuple(i.load for i in self.streams),
             constants=tuple(i.load for i in self.constants),
+            shared=frozenset(
+                i.load.name for i in self.inputs if i.sort.heads.shared or i.sort.heads.group
+            ),
         )
 
     def view(self, library: str, kernels: str) -> CoreView:
@@ -227,7 +232,7 @@ class Core:
 
     def _elsewhere(self) -> tuple[str, ...]:
         """Hands tensors of another device to the file that is for it."""
-        options = [option.split("=")[0] for option in _OPTIONS]
+        options = [name for o in _OPTIONS if (name := o.split("=")[0]) != "chunk"]
         names = [*(i.name for i in self.inputs), *options, *self.options]
         call = f"return other({', '.join(f'{name}={name}' for name in names)})"
         return (

@@ -100,6 +100,7 @@ def _tidy(text: str) -> str:
         ("functools", "import functools\n"),
         ("json", "import json\n"),
         ("pathlib", "import pathlib\n"),
+        ("threading", "import threading\n"),
         ("math", "import math\n"),
         ("functional", "from torch.nn import functional\n"),
     ):

@@ -82,8 +82,10 @@ class _Launches:
             rows = n.ROW in node.axes
             axes = tuple(a for a in node.axes if not is_tile(a))
             lengths = self._lengths(axes)
-            where = [self._tensor(name.removeprefix("d_")), *lengths] if rows else lengths
-            memory = f"run.{'rows' if rows else 'chunked'}({', '.join(where)})"
+            load = name.removeprefix("d_")
+            kind = "run.acc" if load in self.inputs.shared else f"{self._tensor(load)}.dtype"
+            where = ", ".join([kind, *lengths] if rows else lengths)
+            memory = f"run.{'rows' if rows else 'chunked'}({where})"
             self.lines.append(f"d_{index} = {memory}")
             groups.setdefault((rows, axes), {})[f"d_{index}"] = node
         for (rows, _), group in groups.items():
