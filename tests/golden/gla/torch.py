@@ -344,6 +344,8 @@ def forward(streams, constants, states, given, cu_seqlens, recurrent, in_place=F
     """Output and final states: in chunks, or token by token."""
     size = lengths(streams, constants, given)
     outputs = [empty_output(streams, size)]
+    if cu_seqlens is not None:  # rows that no sequence covers
+        outputs[0].zero_()
     program, chunk = (recurrent_piece, 1) if recurrent else (forward_piece, CHUNK)
     run = (program, chunk, streams, constants, states, size, outputs, cu_seqlens, in_place)
     return [*outputs, *run_forward(*run)]
@@ -367,7 +369,8 @@ def forward_shapes(streams, constants, states, given, cu_seqlens, recurrent):
     """Tensors like those that `forward` gives."""
     size = lengths(streams, constants, given)
     dtype = accumulation(streams)
-    return [empty_output(streams, size), *(torch.empty_like(x, dtype=dtype) for x in states)]
+    plain = {"dtype": dtype, "memory_format": torch.contiguous_format}
+    return [empty_output(streams, size), *(torch.empty_like(x, **plain) for x in states)]
 
 
 def backward(streams, constants, states, cotangents, given, cu_seqlens):
@@ -381,7 +384,8 @@ def backward(streams, constants, states, cotangents, given, cu_seqlens):
 
 def backward_shapes(streams, constants, states, cotangents, given, cu_seqlens):
     """Tensors like those that `backward` gives."""
-    return [torch.empty_like(x) for x in (*streams, *constants, *states)]
+    plain = torch.contiguous_format
+    return [torch.empty_like(x, memory_format=plain) for x in (*streams, *constants, *states)]
 
 
 LISTS = "Tensor[] streams, Tensor[] constants, Tensor[] states, "

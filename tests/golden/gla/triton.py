@@ -5,10 +5,10 @@ GIVEN = ()
 STREAMS = ("q", "k", "v", "a")
 PARAMS = ()
 DECAYS = ("a",)
-OPS = f"mixerc_fc77ef5184ff_{zlib.crc32(__name__.encode()):08x}"
+OPS = f"mixerc_5e374b971564_{zlib.crc32(__name__.encode()):08x}"
 
 
-REGISTERS = {}
+REGISTERS = {"maxnreg": 255}
 TILES = {
     "states_1": (64, 8),
     "forward_1": (64, 8),
@@ -1034,10 +1034,10 @@ def backward_piece(run, streams, constants, states, size, kept):
         v_heads=streams[2].shape[1],
         c0=1 / math.sqrt(size["K"]),
     )
-    d_0 = run.rows(streams[3], size["K"])
-    d_1 = run.rows(streams[0], size["K"])
-    d_2 = run.rows(streams[1], size["K"])
-    d_3 = run.rows(streams[2], size["V"])
+    d_0 = run.rows(streams[3].dtype, size["K"])
+    d_1 = run.rows(streams[0].dtype, size["K"])
+    d_2 = run.rows(streams[1].dtype, size["K"])
+    d_3 = run.rows(streams[2].dtype, size["V"])
     run.map(
         backward_3,
         size,
