@@ -1,7 +1,7 @@
 """The op boundary of a generated file: what never varies of it is copied from here.
 
-`forward_op` and `backward_op` are the file's registered ops over flat lists of tensors: streams
-[B, T, H, axes…], constants [B, H, axes…] and states [sequences, H, axes…].
+The file's core has `forward`, `backward` and the ops registered of them, over lists of tensors:
+streams [B, T, H, axes…], constants [B, H, axes…] and states [sequences, H, axes…].
 """
 
 import torch
@@ -84,6 +84,46 @@ class Mix(torch.autograd.Function):
             raise RuntimeError("packed sequences are one row: they cannot be mapped over")
         rows = folded(info, in_dims[2:], tensors)
         return unfolded(info, Mix.apply(settings, None, *rows))
+
+
+def advance(streams, constants, states, given, cu_seqlens):
+    """Output, token by token; the states become those after the last token."""
+    o, *lasts = forward(streams, constants, states, given, cu_seqlens, True, in_place=True)
+    for state, last in zip(states, lasts, strict=True):
+        if last.data_ptr() != state.data_ptr():
+            state.copy_(last)
+    return [o]
+
+
+def advance_shapes(streams, constants, states, given, cu_seqlens):
+    """A tensor like the one that `advance` gives."""
+    return [empty_output(streams, lengths(streams, constants, given))]
+
+
+def forward_shapes(streams, constants, states, given, cu_seqlens, recurrent):
+    """Tensors like those that `forward` gives."""
+    size = lengths(streams, constants, given)
+    dtype = accumulation(streams)
+    plain = {"dtype": dtype, "memory_format": torch.contiguous_format}
+    return [empty_output(streams, size), *(torch.empty_like(x, **plain) for x in states)]
+
+
+def backward_shapes(streams, constants, states, cotangents, given, cu_seqlens):
+    """Tensors like those that `backward` gives."""
+    plain = torch.contiguous_format
+    return [torch.empty_like(x, memory_format=plain) for x in (*streams, *constants, *states)]
+
+
+def forward_op(settings, cu_seqlens, tensors):
+    """The registered forward, from flat tensors; `settings` are (recurrent, numbers given)."""
+    streams, constants, states, _ = parts(tensors)
+    return FORWARD(streams, constants, states, settings[1:], cu_seqlens, bool(settings[0]))
+
+
+def backward_op(settings, cu_seqlens, tensors):
+    """The registered backward, from flat tensors."""
+    streams, constants, states, cotangents = parts(tensors)
+    return BACKWARD(streams, constants, states, cotangents, settings[1:], cu_seqlens)
 
 
 def check_in_place(mode, state, states, inputs):

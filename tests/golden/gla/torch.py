@@ -351,28 +351,6 @@ def forward(streams, constants, states, given, cu_seqlens, recurrent, in_place=F
     return [*outputs, *run_forward(*run)]
 
 
-def advance(streams, constants, states, given, cu_seqlens):
-    """Output, token by token; the states become those after the last token."""
-    o, *lasts = forward(streams, constants, states, given, cu_seqlens, True, in_place=True)
-    for state, last in zip(states, lasts, strict=True):
-        if last.data_ptr() != state.data_ptr():
-            state.copy_(last)
-    return [o]
-
-
-def advance_shapes(streams, constants, states, given, cu_seqlens):
-    """A tensor like the one that `advance` gives."""
-    return [empty_output(streams, lengths(streams, constants, given))]
-
-
-def forward_shapes(streams, constants, states, given, cu_seqlens, recurrent):
-    """Tensors like those that `forward` gives."""
-    size = lengths(streams, constants, given)
-    dtype = accumulation(streams)
-    plain = {"dtype": dtype, "memory_format": torch.contiguous_format}
-    return [empty_output(streams, size), *(torch.empty_like(x, **plain) for x in states)]
-
-
 def backward(streams, constants, states, cotangents, given, cu_seqlens):
     """Cotangents of streams, constants and first states."""
     size = lengths(streams, constants, given)
@@ -380,12 +358,6 @@ def backward(streams, constants, states, cotangents, given, cu_seqlens):
     outputs, finals = cotangents[:1], cotangents[1:]
     run = (streams, constants, states, size, outputs, finals, cu_seqlens)
     return run_backward(programs, CHUNK, *run)
-
-
-def backward_shapes(streams, constants, states, cotangents, given, cu_seqlens):
-    """Tensors like those that `backward` gives."""
-    plain = torch.contiguous_format
-    return [torch.empty_like(x, memory_format=plain) for x in (*streams, *constants, *states)]
 
 
 LISTS = "Tensor[] streams, Tensor[] constants, Tensor[] states, "
@@ -407,18 +379,6 @@ BACKWARD = registered(
     backward,
     backward_shapes,
 )
-
-
-def forward_op(settings, cu_seqlens, tensors):
-    """The registered forward, from flat tensors; `settings` are (recurrent, numbers given)."""
-    streams, constants, states, _ = parts(tensors)
-    return FORWARD(streams, constants, states, settings[1:], cu_seqlens, bool(settings[0]))
-
-
-def backward_op(settings, cu_seqlens, tensors):
-    """The registered backward, from flat tensors."""
-    streams, constants, states, cotangents = parts(tensors)
-    return BACKWARD(streams, constants, states, cotangents, settings[1:], cu_seqlens)
 
 
 def mix(
