@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mixerc.ahead.binaries import TARGETS
 from mixerc.algebra.classify import classify
 from mixerc.backends.module.core import Core
 from mixerc.backends.triton.cuts import ancestors, cuts, only_multiplied
@@ -20,6 +21,7 @@ from mixerc.compiler import CHUNKS, front, lowered
 from mixerc.ir.mixer import Mixer
 from mixerc.plan import nodes as n
 from mixerc.plan.plan import Plan, make_plan
+from mixerc.runtime.hardware import HARDWARE as NAMES
 from mixerc.source import read_source
 from tests.laws.subjects import LINEAR
 
@@ -155,6 +157,11 @@ def test_equal_kernels_stand_once(name: str) -> None:
     assert len(bodies) > 5
     assert len({body for _, body in bodies}) == len(bodies)
     assert set(re.findall(r'^    "(\w+)": \(\d+, \d+\),$', text, re.M)) == {n for n, _ in bodies}
+
+
+def test_every_list_of_hardware_is_the_same() -> None:
+    """Three stages name it, which do not import one another."""
+    assert tuple(HARDWARE) == NAMES == tuple(TARGETS)
 
 
 def test_hardware_makes_files_of_its_own() -> None:
