@@ -1,4 +1,4 @@
-"""Expressions of one token as nodes over the rows of a chunk."""
+"""Expressions as nodes: over the rows of a chunk, over keys where they read at `s`, or over both."""
 
 from collections.abc import Iterable
 from typing import assert_never
@@ -6,7 +6,7 @@ from typing import assert_never
 from mixerc.algebra.linear import Product
 from mixerc.algebra.terms import Factor
 from mixerc.ir import expr as e
-from mixerc.ir.sorts import Axis
+from mixerc.ir.sorts import Axis, Sort, Time
 from mixerc.plan import nodes as n
 from mixerc.plan.build import Builder
 
@@ -38,8 +38,10 @@ def lower(b: Builder, expr: e.Expr) -> n.Node:
             return b("pi")
         case e.Size(name=name):
             return b.size(name)
+        case e.Position(time=time):
+            return b.load(str(time), (n.KEY_ROW if time is Time.S else n.ROW,))
         case e.Read(name=name, sort=sort):
-            axes = ((n.ROW,) if sort.times else ()) + sort.axes
+            axes = _rows(sort) + sort.axes
             if name in b.logarithms:
                 return b("exp", b.load(f"log_{name}", axes))
             return b.load(name, axes)
@@ -57,8 +59,13 @@ def lower(b: Builder, expr: e.Expr) -> n.Node:
             return _outside(expr)
 
 
+def _rows(sort: Sort) -> n.Axes:
+    """The rows that a value changes with: those of t, those of s seen as keys."""
+    return tuple(row for time, row in ((Time.T, n.ROW), (Time.S, n.KEY_ROW)) if time in sort.times)
+
+
 def _outside(expr: e.Expr) -> n.Node:
-    """What the classifier keeps out of the core of a linear mixer."""
+    """What the classifier keeps out of a core that is compiled."""
     match expr:
         case (
             e.Number()
@@ -83,7 +90,7 @@ def _outside(expr: e.Expr) -> n.Node:
             | e.UseMixer()
             | e.Repeat()
         ):
-            raise AssertionError(f"{type(expr).__name__} in the core of a linear mixer")
+            raise AssertionError(f"{type(expr).__name__} in a compiled core")
         case _:
             assert_never(expr)
 

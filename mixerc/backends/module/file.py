@@ -4,15 +4,16 @@ import hashlib
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 import jinja2
 
 from mixerc import resources
 from mixerc.artifact import GeneratedModule
-from mixerc.backends.module.core import Core
 from mixerc.backends.module.inline import needed, used_names
 from mixerc.backends.module.layer import layer_text
+from mixerc.backends.module.signature import Signature
+from mixerc.ir.mixer import Mixer
 
 SHARED = (("module", "elsewhere.py"), ("module", "state.py"), ("module", "steps.py"))
 BOUNDARY = ("module", "op.py")
@@ -42,16 +43,31 @@ class ModuleView:
     layer: str
 
 
+class FileCore(Protocol):
+    """The core of a file: a template over the text of its kernels, and what a layer passes."""
+
+    mixer: Mixer
+    template: str
+    signature: Signature
+
+    @property
+    def logarithms(self) -> frozenset[str]:
+        """The decays that are given as logarithms."""
+
+    def view(self, library: str, kernels: str) -> Any:
+        """The template's view."""
+
+
 def module_file(
-    core: Core, kernels: str, spec: str, target: Target, *, fits: bool = True
+    core: FileCore, kernels: str, spec: str, target: Target, *, fits: bool = True
 ) -> GeneratedModule:
     """The generated file; `spec` is the text that it was made from."""
     mixer = core.mixer
     library = f"mixerc_{hashlib.sha256(kernels.encode()).hexdigest()[:12]}"
-    body = render("module", "core.py.j2", core.view(library, kernels.strip()))
+    body = render("module", core.template, core.view(library, kernels.strip()))
     layer = ""
     if mixer.y is not None:
-        layer = layer_text(mixer, core.plan.logarithms, core.options).strip()
+        layer = layer_text(mixer, core.logarithms, core.signature.options).strip()
     names = _with_boundary(used_names(f"{body}\n{layer}"), target)
     files = (*SHARED, *target.helpers, BOUNDARY)
     helpers = "\n\n".join(
