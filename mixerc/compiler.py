@@ -9,11 +9,13 @@ from functools import partial
 from pathlib import Path
 
 from mixerc import resources
+from mixerc.algebra.attention import Attention
 from mixerc.algebra.classify import Algebra
 from mixerc.algebra.classify import classify as classify
 from mixerc.algebra.linear import Linear
 from mixerc.artifact import GeneratedModule
 from mixerc.backends.torch.emit import emit as emit_torch
+from mixerc.backends.torch.emit import emit_attention as emit_torch_attention
 from mixerc.backends.triton.emit import BUNDLE
 from mixerc.backends.triton.emit import emit as emit_triton
 from mixerc.backends.triton.tiling import HARDWARE
@@ -23,6 +25,7 @@ from mixerc.frontend.parser import parse as parse
 from mixerc.frontend.resolve import resolve as resolve
 from mixerc.ir.mixer import Mixer, Stack
 from mixerc.plan.plan import CHUNK, Plan, make_plan
+from mixerc.plan.sweep import SweepPlan, sweep_plan
 from mixerc.source import Source, read_source
 
 
@@ -71,6 +74,21 @@ beside binaries."""
 def emit(target: str, mixer: Mixer, linear: Linear, plan: Plan, spec: str) -> GeneratedModule:
     """The generated file of a target; raises ValueError for what it has no kernels for."""
     return EMITTERS[target](mixer, linear, plan, spec)
+
+
+ATTENTION_EMITTERS: dict[str, Callable[[Mixer, SweepPlan, str], GeneratedModule]] = {
+    "torch": emit_torch_attention,
+    "auto": partial(emit_torch_attention, devices=True),
+}
+"""The same for masked attention."""
+
+
+def lowered_attention(
+    target: str, mixer: Mixer, attention: Attention, spec: str, logarithms: frozenset[str]
+) -> tuple[SweepPlan, GeneratedModule]:
+    """The plan of masked attention and its file."""
+    made = sweep_plan(attention, logarithms=logarithms)
+    return made, ATTENTION_EMITTERS[target](mixer, made, spec)
 
 
 def lowered(

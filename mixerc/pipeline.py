@@ -10,14 +10,14 @@ from typing import Any
 import torch
 
 from mixerc.algebra.classify import Algebra, classify
-from mixerc.algebra.linear import decay_names
 from mixerc.algebra.logarithm import logarithm
 from mixerc.artifact import GeneratedModule
-from mixerc.compiler import front, lowered
+from mixerc.compiler import front, lowered, lowered_attention
 from mixerc.explain import STACKS, explain_mixer
 from mixerc.ir.expr import Number
 from mixerc.ir.mixer import Input, LayerLine, Mixer, Param, SizeDef, Stack, Value
 from mixerc.plan.plan import Plan
+from mixerc.plan.sweep import SweepPlan
 from mixerc.reference.interpret import run_core
 from mixerc.reference.whole import ReferenceStack
 from mixerc.request import Request, checked_sizes
@@ -67,9 +67,7 @@ class Pipeline:
     @cached_property
     def layer_logarithms(self) -> frozenset[str]:
         """The decays that the layer passes as logarithms: those that it can write exactly."""
-        if self.algebra.linear is None:
-            return frozenset()
-        decays = decay_names(self.algebra.linear)
+        decays = self.algebra.decays
         return frozenset(
             line.name
             for line in self.mixer.lines
@@ -80,7 +78,7 @@ class Pipeline:
         """The compiled mixer; its generated file is in the cache afterwards."""
         if isinstance(self.spec, Stack):
             return ReferenceStack(self.spec, STACKS)
-        if self.algebra.linear is None:
+        if not self.algebra.fast:
             return self._without_files()
         return of_module(load_module(self.layer_file()), self.request.sizes, self)
 
@@ -118,11 +116,13 @@ class Pipeline:
 
     def lowered(
         self, chunk: int | None, logarithms: frozenset[str]
-    ) -> tuple[Plan, GeneratedModule]:
+    ) -> tuple[Plan | SweepPlan, GeneratedModule]:
         """The plan for a chunk length (by default the best one), and the file made from it."""
-        linear = self.algebra.linear
-        assert linear is not None, "the mode was legal"
+        linear, attention = self.algebra.linear, self.algebra.attention
         target, text = self.request.target, self.request.source.text
+        if attention is not None:
+            return lowered_attention(target, self.mixer, attention, text, logarithms)
+        assert linear is not None, "the mode was legal"
         return lowered(target, self.mixer, linear, text, chunk=chunk, logarithms=logarithms)
 
     def reference(

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from mixerc.algebra.logarithm import logarithm
-from mixerc.algebra.masks.conditions import Condition
+from mixerc.algebra.masks.conditions import Condition, Index
 from mixerc.algebra.masks.extents import AllTokens, Extent, NoCache, Ring, extent
-from mixerc.algebra.masks.of_mixer import Mask, masks_of, usual_sizes
+from mixerc.algebra.masks.of_mixer import USUAL_SIZES, Mask, masks_of, usual_sizes
 from mixerc.algebra.masks.translate import MaskError
 from mixerc.algebra.rows_read import rows_read
 from mixerc.algebra.terms import ATTENTION, LANDMARK, NotLinear, apply
@@ -26,6 +26,7 @@ from mixerc.ir.walk import core_expressions, walk
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MaskedSum:
     """One sum. `mask` and `condition` say the same: with it, rows that nothing reads see no key.
+    `tables` says over which times, in blocks of how many tokens, each table of the mask is.
 
     `score` is the logarithm of the weight where that is `exponential`, else the weight. `shifted`
     is `normalize` over the sum of weights e^-m · w for any m, divided by e^m: it reads `sum` and
@@ -35,6 +36,7 @@ class MaskedSum:
     name: str
     mask: Expr
     condition: Condition
+    tables: tuple[tuple[str, Index], ...]
     score: Expr
     exponential: bool
     value: Expr
@@ -57,6 +59,12 @@ class Attention:
     def joined(self) -> bool:
         """Whether the output is more than one sum."""
         return not (isinstance(self.output, Read) and self.output.name == self.sums[0].name)
+
+    @property
+    def decays(self) -> tuple[str, ...]:
+        """Decays that are inputs of the core by themselves."""
+        found = (each.decay for each in self.sums)
+        return tuple(dict.fromkeys(decay.name for decay in found if isinstance(decay, Read)))
 
 
 UNIT = "unit"
@@ -96,6 +104,7 @@ def _sum(mixer: Mixer, branch: Branch, rows: Expr | None) -> MaskedSum:
         name=branch.name,
         mask=seen,
         condition=mask.condition,
+        tables=tuple(mask.tables.items()),
         score=branch.weight if score is None else score,
         exponential=score is not None,
         value=branch.value,
@@ -123,6 +132,9 @@ def _mask_sizes(mixer: Mixer) -> dict[str, float]:
     for branch in mixer.core.branches:
         for root in (branch.mask, *_blocks(mixer, branch.mask)):
             names |= {node.name: node for node in walk(root) if isinstance(node, Size)}
+    own = {size.name for size in mixer.sizes}
+    for name in (names.keys() & USUAL_SIZES.keys()) - own:
+        raise NotLinear(f"its mask reads {name}", names[name].span, ATTENTION)
     found = {}
     for size in mixer.sizes:
         if size.name in names:

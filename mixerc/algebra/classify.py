@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 
+from mixerc.algebra.attention import Attention, attention
 from mixerc.algebra.errors import state_other_shape, weight_does_not_split
-from mixerc.algebra.linear import Linear, transition
+from mixerc.algebra.linear import Linear, decay_names, transition
+from mixerc.algebra.masks.extents import Extent, NoCache, Ring
 from mixerc.algebra.masks.mistakes import mask_mistakes
 from mixerc.algebra.recurrence import linear_recurrence, substituted
 from mixerc.algebra.sums import linear_sum, unfitting
-from mixerc.algebra.terms import ATTENTION, DoesNotSplit, NotLinear
+from mixerc.algebra.terms import ATTENTION, SEVERAL, DoesNotSplit, NotLinear
 from mixerc.diagnostics.diagnostic import SpecError
 from mixerc.diagnostics.span import NOWHERE, Span
 from mixerc.ir.expr import Expr, Norm, Position, Read, Size
@@ -28,11 +30,24 @@ class Mode:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Algebra:
-    """The verdict: the class in words, the linear form if there is one, every mode."""
+    """The verdict: the class in words, the linear form or the masked sums, every mode."""
 
     family: str
     linear: Linear | None
     modes: tuple[Mode, ...]
+    attention: Attention | None = None
+
+    @property
+    def decays(self) -> tuple[str, ...]:
+        """Decays that are inputs of the core by themselves: these may be given as logarithms."""
+        if self.linear is not None:
+            return decay_names(self.linear)
+        return () if self.attention is None else self.attention.decays
+
+    @property
+    def fast(self) -> bool:
+        """Whether there are kernels for it."""
+        return self.linear is not None or self.attention is not None
 
 
 def classify(mixer: Mixer) -> Algebra:
@@ -48,9 +63,9 @@ def classify(mixer: Mixer) -> Algebra:
         linear = _linear(mixer)
     except DoesNotSplit as leaves:
         _refuse_state(mixer, leaves)
-        return _without(mixer, leaves)
+        return _masked(mixer, leaves)
     except NotLinear as leaves:
-        return _without(mixer, leaves)
+        return _masked(mixer, leaves)
     _check_states(mixer, linear)
     kinds = tuple(dict.fromkeys(transition(state) for state in linear.states))
     return Algebra(
@@ -62,6 +77,39 @@ def classify(mixer: Mixer) -> Algebra:
             Mode(name="reference", legal=True, reason="the equations, token by token"),
         ),
     )
+
+
+def _masked(mixer: Mixer, leaves: NotLinear) -> Algebra:
+    """The class of masked attention, or why there are no kernels."""
+    if not mixer.core.branches:
+        return _without(mixer, leaves)
+    try:
+        found = attention(_with_constants(mixer))
+    except NotLinear as reason:
+        return _without(mixer, reason)
+    extent = found.extent
+    order = extent.reason if isinstance(extent, NoCache) else ""
+    return Algebra(
+        family=ATTENTION if len(found.sums) == 1 else f"{SEVERAL}: {len(found.sums)} masked sums",
+        linear=None,
+        attention=found,
+        modes=(
+            Mode(name="parallel", legal=True, reason="tiles that the mask allows, one pass each"),
+            Mode(name="recurrent", legal=not order, reason=order or _cache(extent)),
+            Mode(name="reference", legal=True, reason="the equations, token by token"),
+        ),
+    )
+
+
+def _cache(extent: Extent) -> str:
+    """What the recurrent mode keeps."""
+    match extent:
+        case Ring(window=window, pinned=0):
+            return f"keeps the last {window} tokens"
+        case Ring(window=window, pinned=pinned):
+            return f"keeps the first {pinned} tokens and the last {window}"
+        case _:
+            return "keeps all tokens"
 
 
 def _refuse_state(mixer: Mixer, leaves: DoesNotSplit) -> None:

@@ -8,9 +8,11 @@ what reads both for every pair that is visited. With the running maximum m of a 
 and back, for the cotangent g of o,   dw = value · g/divisor + d_sum,   d_score = w · dw.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from mixerc.algebra.attention import UNIT, Attention, MaskedSum
+from mixerc.algebra.masks.forms import Variable
 from mixerc.ir import expr as e
 from mixerc.ir.walk import map_children
 from mixerc.plan import nodes as n
@@ -42,7 +44,7 @@ class Sweep:
     """One masked sum.
 
     `queries` and `keys` give what `scores` reads of each, and `keys` the value; `allowed` is the
-    mask. `decay` gives what is kept in a step (its logarithm if `logarithmic`), whose runs the
+    mask, whose `tables` are over blocks of so many queries or keys, or 0. `decay` gives what is kept in a step (its logarithm if `logarithmic`), whose runs the
     schedule multiplies; `divisor` reads `sum`, `unit` and values of rows. Where `stable`, a maximum
     is taken out of a row.
     """
@@ -57,6 +59,8 @@ class Sweep:
     exponential: bool
     stable: bool
     logarithmic: bool
+    tables: tuple[tuple[str, int, int], ...]
+    value_axis: bool
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -100,6 +104,11 @@ def _sweep(each: MaskedSum, logarithms: frozenset[str]) -> Sweep:
         exponential=each.exponential,
         stable=each.exponential and each.shifted is not None,
         logarithmic=decay is not None and decay[1],
+        tables=tuple(
+            (name, dict(index).get(Variable.T, 0), dict(index).get(Variable.S, 0))
+            for name, index in each.tables
+        ),
+        value_axis=bool(each.value.sort.axes),
     )
 
 
@@ -121,8 +130,9 @@ def _pruned(nodes: tuple[n.Node, ...], outputs: tuple[tuple[str, n.Node], ...]) 
 
 
 def _allowed(mask: e.Expr) -> Part:
+    """The mask, with the axes that it has: of queries, of keys, of both."""
     b = Builder()
-    node = b.spread(lower(b, mask), (n.ROW, n.KEY_ROW))
+    node = lower(b, mask)
     return Part(function=_pruned(b.nodes, ((ALLOWED, node),)), backward=None)
 
 
@@ -217,3 +227,32 @@ def _kind(node: n.Node) -> str:
             return "key"
         case _:
             return "constant"
+
+
+def row_names(sweep: Sweep) -> tuple[str, ...]:
+    """The streams that a sum reads of its queries."""
+    parts = (sweep.queries, sweep.allowed, *((sweep.divisor,) if sweep.divisor else ()))
+    return _streams((load for part in parts for load in part.loads), n.ROW, _apart(sweep))
+
+
+def key_names(sweep: Sweep) -> tuple[str, ...]:
+    """The streams that a sum reads of its keys; a decay is read of every token since."""
+    parts, apart = (sweep.keys, sweep.allowed), _apart(sweep)
+    found = _streams((load for part in parts for load in part.loads), n.KEY_ROW, apart)
+    of_decay = () if sweep.decay is None else _streams(sweep.decay.loads, n.ROW, apart)
+    return tuple(dict.fromkeys((*found, *of_decay)))
+
+
+def _apart(sweep: Sweep) -> frozenset[str]:
+    """The loads that are no streams."""
+    return frozenset((*POSITIONS, SUM, UNIT, *(name for name, _, _ in sweep.tables)))
+
+
+def _streams(loads: Iterable[n.Load], row: str, apart: frozenset[str]) -> tuple[str, ...]:
+    found = (load.name for load in loads if row in load.axes and load.name not in apart)
+    return tuple(dict.fromkeys(found))
+
+
+def kept_names(plan: SweepPlan) -> tuple[str, ...]:
+    """The streams of which a cache keeps tokens."""
+    return tuple(dict.fromkeys(name for sweep in plan.sweeps for name in key_names(sweep)))

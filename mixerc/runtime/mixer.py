@@ -190,4 +190,5 @@ FAST_MODES = ("parallel", "recurrent", "reference")
 def of_module(module: ModuleType, sizes: Mapping[str, float], backing: Backing) -> CompiledMixer:
     """The compiled mixer of a generated file, which tells what it takes."""
     signature = CoreSignature(streams=module.STREAMS, params=module.PARAMS, decays=module.DECAYS)
-    return CompiledMixer(module.NAME, sizes, signature, dict.fromkeys(FAST_MODES, ""), backing)
+    modes = {**dict.fromkeys(FAST_MODES, ""), **getattr(module, "WITHOUT", {})}
+    return CompiledMixer(module.NAME, sizes, signature, modes, backing)

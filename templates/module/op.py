@@ -61,13 +61,17 @@ class Mix(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx, inputs, output):
         ctx.settings, cu_seqlens, *tensors = inputs
-        ctx.save_for_backward(cu_seqlens, *tensors)
+        saved = saved_of(output)
+        ctx.save_for_backward(cu_seqlens, *tensors, *saved)
         ctx.shapes = [(x.shape, x.dtype) for x in output]
+        ctx.saved = len(saved)
+        ctx.mark_non_differentiable(*(x for x in output if not x.is_floating_point()))
         ctx.set_materialize_grads(False)
 
     @staticmethod
     def backward(ctx, *cotangents):
         cu_seqlens, *tensors = ctx.saved_tensors
+        real = [x.is_floating_point() for x in tensors[: len(tensors) - ctx.saved]]
         given = [
             tensors[0].new_zeros(shape, dtype=dtype) if d is None else d
             for d, (shape, dtype) in zip(cotangents, ctx.shapes, strict=True)
@@ -76,6 +80,7 @@ class Mix(torch.autograd.Function):
             grads = backward_op(ctx.settings, cu_seqlens, (*tensors, *given))
         else:
             grads = MixBackward.apply(ctx.settings, cu_seqlens, *tensors, *given)
+        grads = (d if wanted else None for d, wanted in zip(grads, real, strict=True))
         return None, None, *grads
 
     @staticmethod

@@ -97,10 +97,9 @@ def _code(text: str) -> str:
 def _with_boundary(names: frozenset[str], target: Target) -> frozenset[str]:
     """The names used, and what the helpers that a file cannot do without use of each other."""
     found = names
-    for _ in (1, 2):
-        for file in (BOUNDARY, *target.helpers):
-            found |= used_names(needed(_template_text(*file), found))
-    return found
+    for file in (BOUNDARY, *target.helpers):
+        found |= used_names(needed(_template_text(*file), found))
+    return found if found == names else _with_boundary(found, target)
 
 
 def _indented(spec: str) -> str:

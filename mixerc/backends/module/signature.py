@@ -32,15 +32,21 @@ class CoreInput:
         return identifier(self.called)
 
     @property
-    def plain(self) -> str:
+    def spec_name(self) -> str:
         """The name that the spec gives to it."""
+        return self.called.removeprefix("log_") if self.logarithm else self.called
+
+    @property
+    def plain(self) -> str:
+        """The same as a name in Python."""
         return self.name.removeprefix("log_") if self.logarithm else self.name
 
 
 class Signature:
     """The inputs of a core and the sizes that its text speaks of.
 
-    `sizes` are these sizes, `counts` those of them that are lengths of axes.
+    `sizes` are these sizes, `counts` those of them that are lengths of axes. `beside` are inputs
+    that only lines behind the kernels read.
     """
 
     def __init__(
@@ -49,9 +55,11 @@ class Signature:
         inputs: tuple[CoreInput, ...],
         sizes: tuple[str, ...],
         counts: frozenset[str],
+        beside: tuple[CoreInput, ...] = (),
     ) -> None:
         self.mixer = mixer
-        self.inputs = inputs
+        order = [name for name, _, _ in core_lines(mixer)]
+        self.inputs = tuple(sorted((*inputs, *beside), key=lambda i: order.index(i.spec_name)))
         self.streams = tuple(i for i in inputs if i.stream)
         self.constants = tuple(i for i in inputs if not i.stream)
         self.sizes = sizes

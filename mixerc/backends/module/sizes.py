@@ -1,5 +1,7 @@
 """Which sizes the text of a kernel speaks of."""
 
+from collections.abc import Iterable
+
 from mixerc.plan import nodes as n
 from mixerc.plan.build import is_tile
 from mixerc.plan.distribute import Kernel, is_scalar
@@ -7,8 +9,13 @@ from mixerc.plan.distribute import Kernel, is_scalar
 
 def sizes_of(kernel: Kernel) -> tuple[str, ...]:
     """The names of sizes that stand in the kernel's text."""
+    return sizes_in(kernel.body)
+
+
+def sizes_in(nodes: Iterable[n.Node]) -> tuple[str, ...]:
+    """The names of sizes that stand in the text of some nodes."""
     found: dict[str, None] = {}
-    for node in kernel.body:
+    for node in nodes:
         for arg in node.args:
             if is_scalar(arg):
                 found.update(dict.fromkeys(_sizes(arg)))

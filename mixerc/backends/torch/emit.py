@@ -2,16 +2,24 @@
 
 from mixerc.algebra.linear import Linear
 from mixerc.artifact import GeneratedModule
+from mixerc.backends.module.attention import AttentionCore
 from mixerc.backends.module.core import Core
 from mixerc.backends.module.file import Target, module_file, render
+from mixerc.backends.torch.attention import kernels_text
 from mixerc.backends.torch.programs import ProgramView, programs
 from mixerc.ir.mixer import Mixer
 from mixerc.plan.plan import Plan
+from mixerc.plan.sweep import SweepPlan
 
 TORCH = Target(
     name="torch",
     needs="torch",
-    helpers=(("torch", "chunks.py"), ("torch", "run.py")),
+    helpers=(
+        *(("torch", "chunks.py"), ("torch", "run.py")),
+        *(("module", "ranges.py"), ("module", "visits.py"), ("module", "cache.py")),
+        *(("torch", "decays.py"), ("torch", "sweep.py"), ("torch", "sums.py")),
+        ("module", "attend.py"),
+    ),
 )
 
 
@@ -23,6 +31,14 @@ def emit(
     core = Core(mixer, linear, plan, devices=devices)
     kernels = "\n\n".join(_program(view) for view in programs(core))
     return module_file(core, kernels, spec, TORCH)
+
+
+def emit_attention(
+    mixer: Mixer, plan: SweepPlan, spec: str, *, devices: bool = False
+) -> GeneratedModule:
+    """The same for masked attention."""
+    core = AttentionCore(mixer, plan, devices=devices)
+    return module_file(core, kernels_text(plan), spec, TORCH)
 
 
 def _program(view: ProgramView) -> str:

@@ -38,7 +38,9 @@ class ScanView:
 class KernelPrinter:
     """Prints the body of one kernel."""
 
-    def __init__(self, kernel: Kernel, names: Names, chunk: int) -> None:
+    def __init__(
+        self, kernel: Kernel, names: Names, chunk: int, *, sweeps: bool = False
+    ) -> None:
         self.kernel = kernel
         self.names = names
         self.order = growing_last(kernel.body)
@@ -48,9 +50,10 @@ class KernelPrinter:
             names=self.texts,
             chunk=chunk,
             lead=3 if kernel.schedule == Schedule.CHUNK_MAP else 2,
-            like=names.of(_like(kernel)),
+            like=_like(kernel, names),
             memory=memory(self.order, kernel, self.inside),
             inside=self.inside,
+            sweeps=sweeps,
         )
 
     def lines(self, indent: int) -> tuple[str, ...]:
@@ -86,10 +89,10 @@ def _carried(kernel: Kernel) -> tuple[n.Node, ...]:
     return tuple(carry for carry, _ in kernel.carries)
 
 
-def _like(kernel: Kernel) -> n.Node:
+def _like(kernel: Kernel, names: Names) -> str:
     """Any tensor of the kernel: they all have the dtype and device of accumulation."""
     tensors = [x for x in (*kernel.inputs, *_carried(kernel)) if not isinstance(x, n.HeadIndex)]
-    return tensors[0]
+    return names.of(tensors[0]) if tensors else ""
 
 
 def _pads(kernel: Kernel) -> bool:

@@ -23,7 +23,8 @@ class NodePrinter:
     """Prints one node at a time; `names` are the variables that hold the others.
 
     `lead` counts the dimensions in front, `like` names a tensor of the right dtype and device;
-    the nodes `inside` have no line of their own, but stand in the line of their one reader.
+    the nodes `inside` have no line of their own, but stand in the line of their one reader. In a
+    tile sweep, a block has any number of `rows` and of `keys`, and heads of a group share keys.
     """
 
     names: Mapping[n.Node, str]
@@ -32,6 +33,7 @@ class NodePrinter:
     like: str
     memory: Memory = NOTHING_SHARED
     inside: frozenset[n.Node] = frozenset()
+    sweeps: bool = False
 
     def text(self, node: n.Node) -> str:
         """The expression that computes a node."""
@@ -100,6 +102,8 @@ class NodePrinter:
 
     def _length(self, axis: str) -> str:
         """The length of an axis, as a number or the name of a size."""
+        if self.sweeps and axis in (n.ROW, n.KEY_ROW):
+            return "rows" if axis == n.ROW else "keys"
         if axis in (n.ROW, n.KEY_ROW):
             return str(self.chunk)
         if axis.startswith("#p"):
@@ -168,7 +172,7 @@ class NodePrinter:
             left, right, rows, columns = right, left, columns, rows
         first = self._matrix(left, batch, rows, node.over, transposed=False)
         second = self._matrix(right, batch, columns, node.over, transposed=True)
-        text = f"{first} @ {second}"
+        text = f"meet({first}, {second})" if self.sweeps else f"{first} @ {second}"
         if not rows:
             text = f"({text}).squeeze(-2)"
         if not columns:

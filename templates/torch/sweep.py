@@ -1,0 +1,245 @@
+"""The tile sweep in plain torch: queries in blocks, each with the keys that its mask lets it see.
+
+Values of tokens are [B, G, r, T, axes…]: G groups of heads that share keys, r heads in each.
+"""
+
+import torch
+
+TOGETHER = 1024
+"""Keys that a block of queries looks at at once."""
+
+
+class Pass:
+    """One sum over sequences of the same length.
+
+    `rows` and `keys` are the values of queries and of keys by name, `fixed` what no token changes.
+    `start` is the key that stands where the first query does. `visits` lists blocks of queries
+    (first, last + 1) with the runs of keys (first, last + 1, all allowed) that they see.
+    """
+
+    def __init__(self, sweep, fixed, rows, keys, start, visits):
+        self.sweep, self.fixed, self.rows, self.keys = sweep, fixed, rows, keys
+        self.start, self.visits = start, visits
+        self.decays = None
+        if sweep.decay is not None:
+            self.decays = Decays(keys["decay"], start, logarithmic=sweep.logarithmic)
+
+    def narrowed(self, lane):
+        """The same for some sequences and groups of heads."""
+        sides = (self.fixed, self.rows, self.keys)
+        parts = ({n: narrowed(x, lane) for n, x in values.items()} for values in sides)
+        return Pass(self.sweep, *parts, self.start, self.visits)
+
+    def cotangents(self):
+        """Zeros for the cotangent of each value that scores read, of the value, and the decay."""
+        names = (*self.sweep.d_scores.gives, "value", *(("decay",) if self.decays else ()))
+        sides = {**self.fixed, **self.rows, **self.keys}
+        return {name: torch.zeros_like(sides[name]) for name in names}
+
+    def blocks(self):
+        """Each block of queries, with its runs of keys in groups."""
+        for first, last, runs in self.visits:
+            yield first, last, grouped(runs)
+
+    def values(self, first, last, group):
+        """What the scores of a block of queries and a group of keys are made of."""
+        of = dict(self.fixed)
+        for name in self.sweep.scores.reads:
+            if name in self.rows:
+                of[name] = cut(self.rows[name], first, last)
+            elif name in self.keys:
+                of[name] = taken(self.keys[name], group)
+        return of | {"rows": last - first, "keys": sum(high - low for low, high, _ in group)}
+
+    def scores(self, of, first, last, group, *, beside=False):
+        """The scores, -inf where the mask allows no pair; or the weights themselves, 0 there.
+
+        With `beside`, of the pairs between which just one decay is 0, without that one.
+        """
+        made = self.sweep.scores(of)["score"]
+        if self.decays is not None:
+            factor = self.decays.tile(first, last, group, beside=beside)
+            made = made + factor if self.sweep.exponential else made * factor.exp()
+        return self.masked(made, first, last, group, -torch.inf if self.sweep.exponential else 0.0)
+
+    def masked(self, tile, first, last, group, fill):
+        """The tile, in its own memory, with `fill` for the pairs that are not allowed."""
+        place = 0
+        for low, high, full in group:
+            if not full:
+                rows = {name: cut(x, first, last) for name, x in self.rows.items()}
+                keys = {name: cut(x, low, high) for name, x in self.keys.items()}
+                part = tile[..., place : place + high - low]
+                part.masked_fill_(~allowed_pairs(self.sweep, self.fixed, rows, keys), fill)
+            place += high - low
+        return tile
+
+    def weights(self, scores, top):
+        """The weights of scores, over e^top where the sum is one of exponentials."""
+        if not self.sweep.exponential:
+            return scores
+        return (scores if top is None else scores.sub_(top.unsqueeze(-1))).exp_()
+
+
+def allowed_pairs(sweep, fixed, rows, keys):
+    """Which pairs the mask allows; a table's entries are looked up at their positions."""
+    of = {**fixed, **rows, **keys}
+    for name, (of_rows, of_keys) in sweep.tables.items():
+        if of_rows and of_keys:
+            places = (rows["t"][..., :, None] // of_rows, keys["s"][..., None, :] // of_keys)
+            of[name] = fixed[name][places]
+        else:
+            of[name] = fixed[name][rows["t"] // of_rows if of_rows else keys["s"] // of_keys]
+    return torch.as_tensor(sweep.allowed(of)["allowed"], dtype=torch.bool)
+
+
+def narrowed(x, lane):
+    """Some sequences and groups of heads of a value [B, G, r, …]."""
+    if not isinstance(x, torch.Tensor) or x.dim() < 3:
+        return x
+    rows, groups = (
+        part if size > 1 else slice(None) for part, size in zip(lane, x.shape, strict=False)
+    )
+    return x[rows, groups]
+
+
+def cut(x, first, last):
+    """Some tokens of a value, or some positions."""
+    return x[first:last] if x.dim() == 1 else x[:, :, :, first:last]
+
+
+def taken(x, group):
+    """The keys of a group: a view where they stand side by side."""
+    low, high = group[0][0], group[-1][1]
+    if high - low == sum(last - first for first, last, _ in group):
+        return cut(x, low, high)
+    return torch.cat([cut(x, first, last) for first, last, _ in group], 0 if x.dim() == 1 else 3)
+
+
+def grouped(runs):
+    """Runs of keys in groups of at most TOGETHER keys, as even as they can be."""
+    count = sum(high - low for low, high, _ in runs)
+    room = -(-count // max(-(-count // TOGETHER), 1))
+    groups, held = [], room
+    for run in runs:
+        low, high, full = run
+        while low < high:
+            if held == room:
+                groups.append([])
+                held = 0
+            end = min(high, low + room - held)
+            groups[-1].append((low, end, full))
+            low, held = end, held + end - low
+    return groups
+
+
+def meet(left, right):
+    """left @ right, where the heads of a group may share the right side."""
+    if right.shape[2] == 1 < left.shape[2]:
+        return (left.flatten(2, 3) @ right.squeeze(2)).unflatten(2, left.shape[2:4])
+    return left @ right
+
+
+def met(left, right, like):
+    """The sum over queries of left · right, over all heads of a group where they share a key."""
+    if like.shape[2] == 1 < left.shape[2]:
+        return (left.flatten(2, 3).mT @ right.flatten(2, 3)).unsqueeze(2)
+    return left.mT @ right
+
+
+def swept(run, shape):
+    """The sum [B, G, r, T, V]; and of each query m, and its sum of weights over e^m."""
+    sweep, value = run.sweep, run.keys["value"]
+    total = value.new_zeros(shape)
+    tops, weights = value.new_zeros(shape[:-1]), value.new_zeros(shape[:-1])
+    lowest = torch.finfo(value.dtype).min
+    for first, last, groups in run.blocks():
+        top = weight = made = None
+        for group in groups:
+            w = run.scores(run.values(first, last, group), first, last, group)
+            old = top
+            if sweep.stable:
+                high = w.amax(-1).clamp_(min=lowest)
+                top = high if old is None else torch.maximum(old, high)
+            w = run.weights(w, top)
+            part, more = meet(w, taken(value, group)), w.sum(-1)
+            if made is not None:
+                scale = (old - top).exp_() if sweep.stable else 1
+                part += made * scale.unsqueeze(-1) if sweep.stable else made
+                more += weight * scale
+            made, weight = part, more
+        if made is not None:
+            cut(total, first, last).copy_(made)
+            cut(weights, first, last).copy_(weight)
+        if top is not None:
+            cut(tops, first, last).copy_(top)
+    return total, tops, weights
+
+
+def divisor_of(sweep, fixed, rows, tops, weights):
+    """What each query's sum is divided by, over e^m, and 1 where that is 0; None for nothing."""
+    if sweep.divisor is None:
+        return None
+    made = sweep.divisor({**fixed, **rows, "sum_t": weights, "unit_t": (-tops).exp()})["divisor"]
+    return torch.where(made == 0, 1, made)
+
+
+def swept_back(run, g, d_weights, tops):
+    """Cotangents by name: of the values of queries, of those of keys, of what no token changes.
+
+    `g` is the cotangent of the sum, `d_weights` [B, G, r, T] what reaches each weight by way of
+    the normaliser.
+    """
+    sweep, value = run.sweep, run.keys["value"]
+    found = run.cotangents()
+    for first, last, groups in run.blocks():
+        top = cut(tops, first, last) if sweep.stable else None
+        mine = cut(g, first, last)
+        for group in groups:
+            of = run.values(first, last, group)
+            w = run.weights(run.scores(of, first, last, group), top)
+            add_keys(found["value"], group, met(w, mine, value))
+            d = meet(mine, taken(value, group).mT)
+            if d_weights is not None:
+                d += cut(d_weights, first, last).unsqueeze(-1)
+            of["d_score"] = d_scores(run, of, (d, w, top), first, last, group)
+            for name, made in sweep.d_scores(of).items():
+                if name in run.keys:
+                    add_keys(found[name], group, made)
+                else:
+                    add(cut(found[name], first, last) if name in run.rows else found[name], made)
+    if run.decays is not None:
+        found["decay"] = run.decays.cotangent()
+    return found
+
+
+def d_scores(run, of, tile, first, last, group):
+    """The cotangent of the scores from that of the weights; what reaches decays is noted."""
+    d, w, top = tile
+    decays = run.decays
+    if decays is not None and decays.zeros is not None:
+        others = run.weights(run.scores(of, first, last, group, beside=True), top)
+        decays.back(decays.d_zeros, d * others, first, last, group)
+    if decays is not None:
+        decays.back(decays.d_logs, d * w, first, last, group)
+    if run.sweep.exponential:
+        return d.mul_(w)
+    if decays is not None:
+        d = d * decays.tile(first, last, group).exp()
+    return run.masked(d, first, last, group, 0.0)
+
+
+def add(total, part):
+    """Adds a part, summed over what the total has but once."""
+    for dim in range(3):
+        if part.shape[dim] > total.shape[dim]:
+            part = part.sum(dim, keepdim=True)
+    total += part
+
+
+def add_keys(total, group, part):
+    """Adds what the keys of a group get, where these stand."""
+    place = 0
+    for low, high, _ in group:
+        add(cut(total, low, high), part[:, :, :, place : place + high - low])
+        place += high - low
