@@ -85,6 +85,9 @@ def forward(streams, constants, states, given, cu_seqlens, recurrent, in_place=F
     """Each sum's output; what its backward wants of it; the caches after the last token."""
     size = lengths(streams, constants, given)
     outputs = [x for kind in empty_outputs(streams, size) for x in kind]
+    if cu_seqlens is not None:  # rows that no sequence covers
+        for x in outputs:
+            x.zero_()
     if recurrent:
         caches = stepped(streams, constants, states, size, outputs, cu_seqlens, in_place)
         return [*outputs, *caches]
@@ -92,9 +95,7 @@ def forward(streams, constants, states, given, cu_seqlens, recurrent, in_place=F
     with torch.inference_mode():
         for unit, of_states, rows, tokens in units(streams, constants, states, size, cu_seqlens):
             for index, sweep in enumerate(SWEEPS):
-                made = sum_forward(sweep, unit)
-                for out, value in zip(of_sum(outputs, index), made, strict=True):
-                    out[rows, tokens] = value.to(out.dtype)
+                sum_forward(sweep, unit, [out[rows, tokens] for out in of_sum(outputs, index)])
             for name, cache in zip(CACHED, caches, strict=False):
                 slots = cache.shape[2]
                 cache[of_states] = refilled(unit.keys[name], unit.seen, unit.tokens, slots)

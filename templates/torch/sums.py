@@ -30,7 +30,7 @@ class Sweep:
 def lanes(x, dtype, groups, heads):
     """[B, T, h, axes…] as [B, G, r, T, axes…]; whole numbers and conditions as they are."""
     x = x.to(dtype) if x.is_floating_point() else x
-    return in_groups(x.transpose(1, 2), groups, heads).contiguous()
+    return in_groups(x.transpose(1, 2), groups, heads)
 
 
 def in_groups(x, groups, heads):
@@ -158,21 +158,16 @@ def reads_of(sweep, unit, fixed, sides, low, key, count):
     return found
 
 
-def sum_forward(sweep, unit):
-    """The output [B, T, H, V] of a sum, and of each query m and its sum of weights over e^m."""
+def sum_forward(sweep, unit, outputs):
+    """Fills the output of a sum [B, T, H, V], m of each query [B, T, H], and its weights over
+    e^m."""
     run = pass_of(sweep, unit)
     groups, heads = heads_of(unit)
-    shape = (unit.rows, groups, heads // groups, unit.tokens, run.keys["value"].shape[-1])
-    total = run.keys["value"].new_empty(shape)
-    tops, weights = total.new_empty(shape[:-1]), total.new_empty(shape[:-1])
-    for lane in lanes_of(shape):
-        mine = run.narrowed(lane)
-        parts = (x[lane] for x in (total, tops, weights))
-        for whole, part in zip(parts, swept(mine, total[lane].shape), strict=True):
-            whole.copy_(part)
-    divisor = divisor_of(sweep, run.fixed, run.rows, tops, weights)
-    o = total if divisor is None else total.div_(divisor.unsqueeze(-1))
-    return output_of(sweep, o), out_of_groups(tops), out_of_groups(weights)
+    outputs = [x.transpose(1, 2).unflatten(1, (groups, heads // groups)) for x in outputs]
+    if not sweep.value_axis:
+        outputs[0] = outputs[0].unsqueeze(-1)
+    for lane in lanes_of(outputs[0].shape):
+        swept(run.narrowed(lane), [x[lane] for x in outputs])
 
 
 def output_of(sweep, o):

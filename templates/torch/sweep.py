@@ -19,7 +19,7 @@ class Pass:
 
     def __init__(self, sweep, fixed, rows, keys, start, visits):
         self.sweep, self.fixed, self.rows, self.keys = sweep, fixed, rows, keys
-        self.start, self.visits = start, visits
+        self.start, self.visits, self.dtype = start, visits, keys["value"].dtype
         self.decays = None
         if sweep.decay is not None:
             self.decays = Decays(keys["decay"], start, logarithmic=sweep.logarithmic)
@@ -60,19 +60,32 @@ class Pass:
         if self.decays is not None:
             factor = self.decays.tile(first, last, group, beside=beside)
             made = made + factor if self.sweep.exponential else made * factor.exp()
-        return self.masked(made, first, last, group, -torch.inf if self.sweep.exponential else 0.0)
+        return self.masked(made, first, last, group)
 
-    def masked(self, tile, first, last, group, fill):
-        """The tile, in its own memory, with `fill` for the pairs that are not allowed."""
+    def masked(self, tile, first, last, group):
+        """The tile, in its own memory: scores are -inf, and weights 0, where no pair is allowed."""
         place = 0
         for low, high, full in group:
             if not full:
-                rows = {name: cut(x, first, last) for name, x in self.rows.items()}
-                keys = {name: cut(x, low, high) for name, x in self.keys.items()}
                 part = tile[..., place : place + high - low]
-                part.masked_fill_(~allowed_pairs(self.sweep, self.fixed, rows, keys), fill)
+                if self.sweep.exponential:
+                    part += self.bias(first, last, low, high)
+                else:
+                    part *= self.allowed(first, last, low, high)
             place += high - low
         return tile
+
+    def allowed(self, first, last, low, high):
+        """Which pairs of a tile the mask allows."""
+        names = self.sweep.of_mask
+        rows = {name: cut(self.rows[name], first, last) for name in names if name in self.rows}
+        keys = {name: cut(self.keys[name], low, high) for name in names if name in self.keys}
+        return allowed_pairs(self.sweep, self.fixed, rows, keys)
+
+    def bias(self, first, last, low, high):
+        """0 for the pairs of a tile that are allowed, -inf for the others."""
+        allowed = self.allowed(first, last, low, high)
+        return torch.zeros_like(allowed, dtype=self.dtype).masked_fill_(~allowed, -torch.inf)
 
     def weights(self, scores, top):
         """The weights of scores, over e^top where the sum is one of exponentials."""
@@ -147,12 +160,10 @@ def met(left, right, like):
     return left.mT @ right
 
 
-def swept(run, shape):
-    """The sum [B, G, r, T, V]; and of each query m, and its sum of weights over e^m."""
+def swept(run, outputs):
+    """Fills `outputs`: the divided sum [B, G, r, T, V]; m of each query; its weights over e^m."""
     sweep, value = run.sweep, run.keys["value"]
-    total = value.new_zeros(shape)
-    tops, weights = value.new_zeros(shape[:-1]), value.new_zeros(shape[:-1])
-    lowest = torch.finfo(value.dtype).min
+    lowest = torch.finfo(run.dtype).min
     for first, last, groups in run.blocks():
         top = weight = made = None
         for group in groups:
@@ -168,12 +179,21 @@ def swept(run, shape):
                 part += made * scale.unsqueeze(-1) if sweep.stable else made
                 more += weight * scale
             made, weight = part, more
-        if made is not None:
-            cut(total, first, last).copy_(made)
-            cut(weights, first, last).copy_(weight)
-        if top is not None:
-            cut(tops, first, last).copy_(top)
-    return total, tops, weights
+        for out, x in zip(outputs, finished(run, first, last, (made, top, weight)), strict=True):
+            cut(out, first, last).copy_(x)
+
+
+def finished(run, first, last, made):
+    """The outputs of a block of queries; 0 for those that see nothing."""
+    total, top, weight = made
+    zero = torch.zeros((), dtype=run.dtype, device=run.rows["t"].device)
+    if total is None:
+        return zero, zero, zero
+    top = zero.expand(weight.shape) if top is None else top
+    names = run.sweep.of_divisor
+    rows = {name: cut(run.rows[name], first, last) for name in names if name in run.rows}
+    divisor = divisor_of(run.sweep, run.fixed, rows, top, weight)
+    return total if divisor is None else total.div_(divisor.unsqueeze(-1)), top, weight
 
 
 def divisor_of(sweep, fixed, rows, tops, weights):
@@ -226,7 +246,7 @@ def d_scores(run, of, tile, first, last, group):
         return d.mul_(w)
     if decays is not None:
         d = d * decays.tile(first, last, group).exp()
-    return run.masked(d, first, last, group, 0.0)
+    return run.masked(d, first, last, group)
 
 
 def add(total, part):

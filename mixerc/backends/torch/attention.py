@@ -1,11 +1,14 @@
 """The sums of masked attention as text: the functions of each, and the record that holds them."""
 
+from collections.abc import Iterable
+
 from mixerc.algebra.attention import MaskedSum
 from mixerc.backends.module.file import render
 from mixerc.backends.module.identifiers import identifier
 from mixerc.backends.module.layout import laid_out, tuple_text
 from mixerc.backends.module.visits import tiles_text
 from mixerc.backends.torch.sweeps import sweep_view
+from mixerc.plan import nodes as n
 from mixerc.plan.sweep import POSITIONS, Sweep, SweepPlan, key_names, row_names
 
 
@@ -32,12 +35,21 @@ def _fields(sweep: Sweep, tiles: str) -> tuple[str, ...]:
         f"tiles={tiles}",
         f"tables={{{', '.join(tables)}}}",
         f"mask_streams={_strings(tuple(streams))}",
+        f"of_mask={_strings(_read(sweep.allowed.loads))}",
+        f"of_divisor={_strings(_read(sweep.divisor.loads if sweep.divisor else ()))}",
         f"exponential={sweep.exponential}",
         f"stable={sweep.stable}",
         f"logarithmic={sweep.logarithmic}",
         f"value_axis={sweep.value_axis}",
     )
     return tuple(line for field in fields for line in laid_out(f"{field},", 4))
+
+
+def _read(loads: Iterable[n.Load]) -> tuple[str, ...]:
+    """The names of values of queries and keys that a part may read; positions always."""
+    sides = {n.ROW: "t", n.KEY_ROW: "s"}
+    found = (f"{x.name}_{side}" for x in loads for row, side in sides.items() if row in x.axes)
+    return tuple(dict.fromkeys((*POSITIONS, *found)))
 
 
 def _strings(names: tuple[str, ...]) -> str:
