@@ -94,7 +94,7 @@ def _compiled_layer(theirs: Theirs, mixer: Any) -> OurLayer:
     assert parameters.keys() == theirs.weights.keys()
     with torch.no_grad():
         for name, weight in theirs.weights.items():
-            parameters[name].copy_(weight)
+            parameters[name].copy_(weight.reshape(parameters[name].shape))
         for name, table in theirs.tables.items():
             buffers[name].copy_(table)
     return OurLayer(run=lambda x: layer(x, **theirs.inputs)[0], weights=parameters, compiled=layer)
