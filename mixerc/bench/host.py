@@ -60,7 +60,7 @@ def _table(subject: Subject, setting: Setting, medians: dict[str, float]) -> str
     threads = f"threads: {torch.get_num_threads()}"
     where = f"{dtype_name(setting.dtype)}, {threads}, torch {torch.__version__}"
     shape = f"B={setting.batch}, T={setting.tokens}, H={setting.heads}, axes of {setting.size}"
-    lines = [f"{subject.mixer.name}: {shape}, {where}", *_busy(), ""]
+    lines = [f"{subject.mixer.name}: {shape}, {where}", *busy(), ""]
     lines.append(f"  {'':<24}{'forward':>12}{'with backward':>16}")
     for name in ("mixer", "loop", "attention"):
         forward, both = medians[name], medians[f"{name} with backward"]
@@ -72,10 +72,10 @@ def _table(subject: Subject, setting: Setting, medians: dict[str, float]) -> str
     lines += _floor(subject, setting, medians)
     rate = setting.batch / medians["decode"]
     lines += ["", f"  decode: {rate:,.0f} tokens/s, one at a time", ""]
-    return "\n".join([*lines, *_growth(setting, medians)])
+    return "\n".join([*lines, *growth_lines(setting, medians)])
 
 
-def _busy() -> list[str]:
+def busy() -> list[str]:
     """A warning where more runs on this machine than it has cores for."""
     measure = getattr(os, "getloadavg", None)
     cores = os.cpu_count() or 1
@@ -85,7 +85,7 @@ def _busy() -> list[str]:
     return [f"  the machine is busy (load {load:.1f} on {cores} cores): do not trust these times"]
 
 
-def _growth(setting: Setting, medians: dict[str, float]) -> list[str]:
+def growth_lines(setting: Setting, medians: dict[str, float]) -> list[str]:
     """Time a token, against the shortest sequence: 1 where the cost is linear."""
     lines = [f"  {'tokens':<24}{'forward, ms':>12}{'a token, ratio':>16}"]
     first = medians[f"at {setting.tokens}"]

@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 import typer
 
-from mixerc.algebra.classify import classify
 from mixerc.cli.app import Spec, Specs, app, later
 from mixerc.cli.files import source_of
 from mixerc.cli.judge import of_each
@@ -76,12 +75,12 @@ def bench(
     device: Device = "auto",
     dtype: Dtype = None,
 ) -> None:
-    """Time a mixer, as ratios: on a CPU against a loop over tokens and causal attention; on a GPU
-    against fla's kernels, causal attention and the floor of its plan."""
+    """Time a mixer, as ratios: on a CPU against a loop over tokens and causal attention, or what
+    others offer for its mask; on a GPU against fla's kernels, causal attention and its floor."""
     source = source_of(spec)
     with reading(source):
         checked = front(source)
-        if isinstance(checked, Stack) or classify(checked).linear is None:
+        if isinstance(checked, Stack):
             refuse(f"{checked.name} has no fast form to time")
         fitting(checked, {})
         _available(device, dtype)
