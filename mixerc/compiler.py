@@ -16,6 +16,7 @@ from mixerc.algebra.linear import Linear
 from mixerc.artifact import GeneratedModule
 from mixerc.backends.torch.emit import emit as emit_torch
 from mixerc.backends.torch.emit import emit_attention as emit_torch_attention
+from mixerc.backends.torch.emit import emit_landmarks as emit_landmarks
 from mixerc.backends.triton.emit import BUNDLE
 from mixerc.backends.triton.emit import emit as emit_triton
 from mixerc.backends.triton.tiling import HARDWARE
@@ -115,6 +116,7 @@ __all__ = [
     "Source",
     "classify",
     "emit",
+    "emit_landmarks",
     "front",
     "lowered",
     "parse",

@@ -6,7 +6,9 @@ from mixerc.compiler import parse
 from mixerc.ir.mixer import Mixer
 from mixerc.ir.show import show
 from mixerc.pipeline import Pipeline
-from mixerc.plan.show import show_plan
+from mixerc.plan.plan import Plan
+from mixerc.plan.show import show_plan, show_sweeps
+from mixerc.plan.sweep import SweepPlan
 
 
 def stages(pipeline: Pipeline) -> dict[str, str]:
@@ -24,7 +26,7 @@ def stages(pipeline: Pipeline) -> dict[str, str]:
     if not isinstance(pipeline.spec, Mixer):
         return texts
     texts["3-algebra.txt"] = pformat(pipeline.algebra, width=100) + "\n"
-    if pipeline.algebra.linear is not None:
+    if pipeline.algebra.fast:
         texts |= _emitted(pipeline)
     return texts
 
@@ -33,4 +35,9 @@ def _emitted(pipeline: Pipeline) -> dict[str, str]:
     made, _ = pipeline.lowered(pipeline.request.chunk, pipeline.layer_logarithms)
     name = pipeline.request.target.replace(":", "-")
     text = pipeline.layer_file().read_text(encoding="utf-8")
-    return {"4-plan.txt": show_plan(made), f"5-{name}.py": text}
+    shown = {} if made is None else {"4-plan.txt": _shown(made)}
+    return {**shown, f"5-{name}.py": text}
+
+
+def _shown(plan: Plan | SweepPlan) -> str:
+    return show_sweeps(plan) if isinstance(plan, SweepPlan) else show_plan(plan)

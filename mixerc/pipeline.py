@@ -12,7 +12,7 @@ import torch
 from mixerc.algebra.classify import Algebra, classify
 from mixerc.algebra.logarithm import logarithm
 from mixerc.artifact import GeneratedModule
-from mixerc.compiler import front, lowered, lowered_attention
+from mixerc.compiler import emit_landmarks, front, lowered, lowered_attention
 from mixerc.explain import STACKS, explain_mixer
 from mixerc.ir.expr import Number
 from mixerc.ir.mixer import Input, LayerLine, Mixer, Param, SizeDef, Stack, Value
@@ -116,10 +116,12 @@ class Pipeline:
 
     def lowered(
         self, chunk: int | None, logarithms: frozenset[str]
-    ) -> tuple[Plan | SweepPlan, GeneratedModule]:
+    ) -> tuple[Plan | SweepPlan | None, GeneratedModule]:
         """The plan for a chunk length (by default the best one), and the file made from it."""
         linear, attention = self.algebra.linear, self.algebra.attention
         target, text = self.request.target, self.request.source.text
+        if self.algebra.landmarks is not None:
+            return None, emit_landmarks(self.mixer, self.algebra.landmarks, text)
         if attention is not None:
             return lowered_attention(target, self.mixer, attention, text, logarithms)
         assert linear is not None, "the mode was legal"

@@ -173,7 +173,9 @@ def _refuse(mixer: Mixer) -> None:
             raise NotLinear(reason, branch.states[0].span, ATTENTION)
         if branch.decay is not None and branch.decay.sort.axes:
             axes = ", ".join(branch.decay.sort.axes)
-            reason = f"the decay of {branch.name} lies along {axes}, so no score of two tokens has it"
+            reason = (
+                f"the decay of {branch.name} lies along {axes}, so no score of two tokens has it"
+            )
             raise NotLinear(reason, branch.decay.span, ATTENTION)
         if len(branch.value.sort.axes) > 1:
             reason = f"the value of {branch.name} has more than one axis"
@@ -187,7 +189,7 @@ def _shifted(normalize: Expr) -> Expr | None:
     match normalize:
         case Read(name="sum"):
             return normalize
-        case Apply(primitive="add" | "sub" | "max" | "min" | "abs" | "neg" as name):
+        case Apply(primitive="add" | "sub" | "max" | "min" | "abs" | "neg"):
             parts = tuple(_shifted(operand) for operand in normalize.operands)
             known = tuple(part for part in parts if part is not None)
             return replace(normalize, operands=known) if len(known) == len(parts) else None

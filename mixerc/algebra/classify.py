@@ -4,12 +4,13 @@ from dataclasses import dataclass
 
 from mixerc.algebra.attention import Attention, attention
 from mixerc.algebra.errors import state_other_shape, weight_does_not_split
+from mixerc.algebra.landmarks import Landmarks, landmarks
 from mixerc.algebra.linear import Linear, decay_names, transition
 from mixerc.algebra.masks.extents import Extent, NoCache, Ring
 from mixerc.algebra.masks.mistakes import mask_mistakes
 from mixerc.algebra.recurrence import linear_recurrence, substituted
 from mixerc.algebra.sums import linear_sum, unfitting
-from mixerc.algebra.terms import ATTENTION, SEVERAL, DoesNotSplit, NotLinear
+from mixerc.algebra.terms import ATTENTION, LANDMARK, SEVERAL, DoesNotSplit, NotLinear
 from mixerc.diagnostics.diagnostic import SpecError
 from mixerc.diagnostics.span import NOWHERE, Span
 from mixerc.ir.expr import Expr, Norm, Position, Read, Size
@@ -36,6 +37,7 @@ class Algebra:
     linear: Linear | None
     modes: tuple[Mode, ...]
     attention: Attention | None = None
+    landmarks: Landmarks | None = None
 
     @property
     def decays(self) -> tuple[str, ...]:
@@ -47,7 +49,7 @@ class Algebra:
     @property
     def fast(self) -> bool:
         """Whether there are kernels for it."""
-        return self.linear is not None or self.attention is not None
+        return any(form is not None for form in (self.linear, self.attention, self.landmarks))
 
 
 def classify(mixer: Mixer) -> Algebra:
@@ -81,10 +83,14 @@ def classify(mixer: Mixer) -> Algebra:
 
 def _masked(mixer: Mixer, leaves: NotLinear) -> Algebra:
     """The class of masked attention, or why there are no kernels."""
-    if not mixer.core.branches:
-        return _without(mixer, leaves)
+    written = _with_constants(mixer)
     try:
-        found = attention(_with_constants(mixer))
+        dense = landmarks(written)
+        if dense is not None:
+            return _landmarks(dense)
+        if not mixer.core.branches:
+            return _without(mixer, leaves)
+        found = attention(written)
     except NotLinear as reason:
         return _without(mixer, reason)
     extent = found.extent
@@ -96,6 +102,19 @@ def _masked(mixer: Mixer, leaves: NotLinear) -> Algebra:
         modes=(
             Mode(name="parallel", legal=True, reason="tiles that the mask allows, one pass each"),
             Mode(name="recurrent", legal=not order, reason=order or _cache(extent)),
+            Mode(name="reference", legal=True, reason="the equations, token by token"),
+        ),
+    )
+
+
+def _landmarks(found: Landmarks) -> Algebra:
+    return Algebra(
+        family=LANDMARK,
+        linear=None,
+        landmarks=found,
+        modes=(
+            Mode(name="parallel", legal=True, reason="dense products over the whole sequence"),
+            Mode(name="recurrent", legal=False, reason=found.reason),
             Mode(name="reference", legal=True, reason="the equations, token by token"),
         ),
     )

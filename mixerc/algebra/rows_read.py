@@ -1,4 +1,4 @@
-"""At which tokens the output reads a sum: `where(mark, far, near)` reads `far` where `mark` holds."""
+"""At which tokens the output reads a sum: `where(c, far, near)` reads `far` where c holds."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Expressions as nodes: over the rows of a chunk, over keys where they read at `s`, or over both."""
+"""Expressions as nodes: over rows of a chunk, over keys where they read at `s`, or over both."""
 
 from collections.abc import Iterable
 from typing import assert_never

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from mixerc.plan import nodes as n
 from mixerc.plan.distribute import Kernel, Program, is_scalar
 from mixerc.plan.plan import Plan
+from mixerc.plan.sweep import SweepPlan
 
 
 def show_plan(plan: Plan) -> str:
@@ -18,6 +19,33 @@ def show_plan(plan: Plan) -> str:
             lines += [f"  kernel {index}: {_schedule(kernel)}", *_kernel(kernel, numbers)]
         lines += [f"  {line}" for line in _results(program, numbers)]
     return "\n".join(lines) + "\n"
+
+
+def show_sweeps(plan: SweepPlan) -> str:
+    """The plan of masked attention, part by part, each with its adjoint."""
+    logs = ", ".join(sorted(plan.logarithms)) or "none"
+    lines = [f"plan: tile sweeps, decays given as logarithms: {logs}"]
+    for sweep in plan.sweeps:
+        taken = "a running maximum is taken out" if sweep.stable else "no maximum is taken out"
+        lines += ["", f"sum {sweep.name}: {taken}"]
+        for kind, part in sweep.named_parts:
+            lines += [f"  {kind}", *_function(part.function)]
+            if part.backward is not None:
+                lines += [f"  back from {kind}", *_function(part.backward)]
+    return "\n".join(lines) + "\n"
+
+
+def _function(function: n.ChunkFunction) -> Iterator[str]:
+    numbers: dict[n.Node, str] = {}
+    for node in function.nodes:
+        if is_scalar(node):
+            continue
+        numbers[node] = f"%{len(numbers)}"
+        inside = isinstance(node, n.Load | n.HeadIndex)
+        what = _leaf(node) if inside else f"= {_operation(node, numbers)}"
+        yield f"    {numbers[node]} {_axes(node)} {what}"
+    for name, node in function.outputs:
+        yield f"    result {name} = {_name(node, numbers)}"
 
 
 def _schedule(kernel: Kernel) -> str:

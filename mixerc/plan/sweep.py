@@ -43,10 +43,11 @@ class Part:
 class Sweep:
     """One masked sum.
 
-    `queries` and `keys` give what `scores` reads of each, and `keys` the value; `allowed` is the
-    mask, whose `tables` are over blocks of so many queries or keys, or 0. `decay` gives what is kept in a step (its logarithm if `logarithmic`), whose runs the
-    schedule multiplies; `divisor` reads `sum`, `unit` and values of rows. Where `stable`, a maximum
-    is taken out of a row.
+    `queries` and `keys` give what `scores` reads of each, and `keys` the value. `allowed` is the
+    mask, whose `tables` are over blocks of so many queries and keys, 0 for a time that they lack.
+    `decay` gives what is kept in a step (its logarithm if `logarithmic`), whose runs the schedule
+    multiplies; `divisor` reads `sum`, `unit` and values of rows. Where `stable`, a maximum is taken
+    out of a row.
     """
 
     name: str
@@ -63,10 +64,16 @@ class Sweep:
     value_axis: bool
 
     @property
+    def named_parts(self) -> tuple[tuple[str, Part], ...]:
+        """Every part that there is, with what it is for."""
+        kinds = ("queries", "keys", "scores", "allowed", "decay", "divisor")
+        found = ((kind, getattr(self, kind)) for kind in kinds)
+        return tuple((kind, part) for kind, part in found if part is not None)
+
+    @property
     def parts(self) -> tuple[Part, ...]:
-        """Every part, in the order in which they run."""
-        found = (self.queries, self.keys, self.scores, self.allowed, self.decay, self.divisor)
-        return tuple(part for part in found if part is not None)
+        """Every part that there is."""
+        return tuple(part for _, part in self.named_parts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

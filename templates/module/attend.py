@@ -52,9 +52,7 @@ def units(streams, constants, states, size, cu_seqlens):
     seen = states[-1].tolist() if states else [0] * streams[0].shape[0]
     if cu_seqlens is not None:
         bounds = list(itertools.pairwise(cu_seqlens.tolist()))
-        parts = [
-            (slice(i, i + 1), slice(0, 1), slice(*bound)) for i, bound in enumerate(bounds)
-        ]
+        parts = [(slice(i, i + 1), slice(0, 1), slice(*bound)) for i, bound in enumerate(bounds)]
     else:
         whole = slice(0, streams[0].shape[1])
         parts = [(rows, rows, whole) for rows in together(seen)]
@@ -172,9 +170,11 @@ def backward(streams, constants, states, cotangents, given, cu_seqlens):
     d_states = [torch.zeros_like(x, memory_format=torch.contiguous_format) for x in states]
     with torch.inference_mode():
         for unit, of_states, rows, tokens in units(streams, constants, states, size, cu_seqlens):
-            d_new = {name: 0 for name in OF_TOKENS}
+            d_new = dict.fromkeys(OF_TOKENS, 0)
             d_keys = {
-                name: d_refilled(d[of_states], unit.seen, unit.tokens) if d.is_floating_point() else 0
+                name: d_refilled(d[of_states], unit.seen, unit.tokens)
+                if d.is_floating_point()
+                else 0
                 for name, d in zip(CACHED, d_caches, strict=False)
             }
             for index, sweep in enumerate(SWEEPS):
@@ -200,7 +200,9 @@ def hand_over(unit, d_new, d_keys, totals, places, states):
             if past:
                 cache = CACHED.index(name)
                 of_past = d_keys[name][:, :past]
-                d_states[cache][of_states] += d_past_of(of_past, unit.seen, states[cache][of_states])
+                d_states[cache][of_states] += d_past_of(
+                    of_past, unit.seen, states[cache][of_states]
+                )
         if isinstance(d, torch.Tensor):
             d_streams[index][rows, tokens] += d.to(d_streams[index].dtype)
 

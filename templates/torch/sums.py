@@ -83,7 +83,9 @@ def pass_of(sweep, unit):
     rows |= sweep.queries({**fixed, **rows})
     keys |= sweep.keys({**fixed, **keys})
     if sweep.decay is not None:
-        keys |= sweep.decay({**fixed, **{f"{n[:-2]}_t": x for n, x in keys.items() if n.endswith("_s")}})
+        keys |= sweep.decay(
+            {**fixed, **{f"{n[:-2]}_t": x for n, x in keys.items() if n.endswith("_s")}}
+        )
     keys["value"] = with_axis(keys["value"], sweep)
     start = len(s) - len(t)
     return Pass(sweep, fixed, rows, keys, start, planned(sweep, unit, fixed, rows, keys))
@@ -129,9 +131,7 @@ def visited(sweep, unit, fixed, rows, keys):
             read=read,
         )
         for block, each in zip(found, runs(*tiles), strict=True):
-            block += [
-                (key + a * SIDE, key + min(b * SIDE, count), full) for a, b, full in each
-            ]
+            block += [(key + a * SIDE, key + min(b * SIDE, count), full) for a, b, full in each]
     starts = range(0, unit.tokens, SIDE)
     return [(a, min(a + SIDE, unit.tokens), b) for a, b in zip(starts, found, strict=True)]
 

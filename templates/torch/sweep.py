@@ -20,7 +20,7 @@ class Pass:
     def __init__(self, sweep, fixed, rows, keys, start, visits):
         self.sweep, self.fixed, self.rows, self.keys = sweep, fixed, rows, keys
         self.start, self.visits, self.dtype = start, visits, keys["value"].dtype
-        self.decays = None
+        self.decays, self.biases = None, {}
         if sweep.decay is not None:
             self.decays = Decays(keys["decay"], start, logarithmic=sweep.logarithmic)
 
@@ -83,9 +83,16 @@ class Pass:
         return allowed_pairs(self.sweep, self.fixed, rows, keys)
 
     def bias(self, first, last, low, high):
-        """0 for the pairs of a tile that are allowed, -inf for the others."""
+        """0 for the pairs of a tile that are allowed, -inf for the others. Tiles with the same
+        distances are the same where the mask knows nothing else."""
+        place = (self.keys["s"][low] - self.rows["t"][first]).item(), last - first, high - low
+        if self.sweep.relative and place in self.biases:
+            return self.biases[place]
         allowed = self.allowed(first, last, low, high)
-        return torch.zeros_like(allowed, dtype=self.dtype).masked_fill_(~allowed, -torch.inf)
+        made = torch.zeros_like(allowed, dtype=self.dtype).masked_fill_(~allowed, -torch.inf)
+        if self.sweep.relative:
+            self.biases[place] = made
+        return made
 
     def weights(self, scores, top):
         """The weights of scores, over e^top where the sum is one of exponentials."""

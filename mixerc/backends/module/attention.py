@@ -1,8 +1,10 @@
 """The core of a generated file of masked attention: streams, caches, and the lines behind sums."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from mixerc.algebra.attention import Attention
+from mixerc.algebra.engines import Tuned, tuned
 from mixerc.algebra.masks.extents import AllTokens, NoCache, Ring
 from mixerc.backends.module.dimensions import BATCH, HEADS, TIME, Text, own_dims
 from mixerc.backends.module.expression import Scope
@@ -55,6 +57,8 @@ class AttentionView:
     without: tuple[str, ...]
     outputs: str
     after: tuple[str, ...]
+    engine: tuple[str, ...]
+    key_and_value: str
 
 
 class AttentionCore:
@@ -74,9 +78,7 @@ class AttentionCore:
         self.op_inputs = tuple(i for i in every if i.called in self._read())
         beside = tuple(i for i in every if i not in self.op_inputs)
         self.loads = loads
-        self.signature = Signature(
-            mixer, self.op_inputs, self._sizes(), frozenset(self._counts()), beside
-        )
+        self.signature = Signature(mixer, self.op_inputs, self._sizes(), self._counts(), beside)
 
     @property
     def attention(self) -> Attention:
@@ -123,29 +125,28 @@ class AttentionCore:
         found |= dict.fromkeys(name for name, _ in self.attention.sizes)
         return tuple(name for name in found if name not in ("head", "pi", "T"))
 
-    def _counts(self) -> set[str]:
+    def _counts(self) -> frozenset[str]:
+        """The sizes that are whole numbers: lengths of axes, and what masks compare with."""
         nodes: list[n.Node] = []
         for sweep in self.plan.sweeps:
             for part in sweep.parts:
                 nodes += part.function.nodes
-        return {a.rstrip("'") for node in nodes for a in node.axes if not is_tile(a)}
+        axes = (a.rstrip("'") for node in nodes for a in node.axes if not is_tile(a))
+        whole = (name for name, value in self.attention.sizes if value == int(value))
+        return frozenset((*axes, *whole))
 
     def view(self, library: str, kernels: str) -> AttentionView:
         """The view; `kernels` is the text of the sums."""
         signature, attention = self.signature, self.attention
         streams, constants = signature.streams, signature.constants
-        extent = attention.extent
-        ring = extent if isinstance(extent, Ring) else None
-        first, second = len(streams), len(streams) + len(constants)
-        third = second + (len(self.kept) + 1 if self.kept else 0)
+        ring = attention.extent if isinstance(attention.extent, Ring) else None
         tables = {name for sweep in self.plan.sweeps for name, _, _ in sweep.tables}
-        plain_inputs = signature.inputs
         return AttentionView(
             name=self.mixer.name,
             sizes=names_text(size.name for size in self.mixer.sizes),
             given=names_text(signature.options),
-            streams=names_text(i.plain for i in plain_inputs if i.stream),
-            params=names_text(i.plain for i in plain_inputs if not i.stream),
+            streams=names_text(i.plain for i in signature.inputs if i.stream),
+            params=names_text(i.plain for i in signature.inputs if not i.stream),
             decays=names_text(attention.decays),
             library=library,
             kernels=kernels,
@@ -158,8 +159,7 @@ class AttentionCore:
             mask_reads=self._mask_reads(),
             sweeps=tuple_text([f"SUM_{identifier(s.name).upper()}" for s in self.plan.sweeps]),
             lengths=signature.lengths(),
-            parts=f"tensors[:{first}], tensors[{first}:{second}], "
-            f"tensors[{second}:{third}], tensors[{third}:]",
+            parts=self._parts(),
             values=self._values(),
             like=self._like(),
             wide=attention.joined,
@@ -172,7 +172,46 @@ class AttentionCore:
             without=laid_out(f"WITHOUT = {self._without()}", 0),
             outputs=", ".join(f"o_{identifier(s.name)}" for s in self.plan.sweeps),
             after=self._after(),
+            engine=self._engine(),
+            key_and_value=self._key_and_value(),
         )
+
+    def _parts(self) -> str:
+        """Streams, constants and caches in one list, and what follows them."""
+        first = len(self.signature.streams)
+        second = first + len(self.signature.constants)
+        third = second + (len(self.kept) + 1 if self.kept else 0)
+        return (
+            f"tensors[:{first}], tensors[{first}:{second}], "
+            f"tensors[{second}:{third}], tensors[{third}:]"
+        )
+
+    @cached_property
+    def tuned(self) -> Tuned | None:
+        """What a tuned engine takes, for a file that hands it over."""
+        return tuned(self.attention) if self.devices else None
+
+    def _engine(self) -> tuple[str, ...]:
+        """The call of the engine, where it has the whole sum."""
+        if self.tuned is None:
+            return ()
+        names = ", ".join(identifier(x) for x in self._streams_of(self.tuned))
+        scale = self.signature.number(self.tuned.scale)
+        window = self.tuned.window
+        query = identifier(self.tuned.query)
+        within_window = "" if window is None else f"{query}.shape[1] <= {window} and "
+        call = f"return by_engine({names}, scale={scale}, causal={self.tuned.causal})"
+        return (
+            f"if {within_window}engine_takes(mode, state, cu_seqlens, {names}):",
+            *(f"    {line}" for line in laid_out(call, 8)),
+        )
+
+    def _streams_of(self, found: Tuned) -> tuple[str, str, str]:
+        return found.query, found.key, found.value
+
+    def _key_and_value(self) -> str:
+        """The names of the streams that the engine takes for keys and values."""
+        return "" if self.tuned is None else names_text(self._streams_of(self.tuned)[1:])
 
     def _without(self) -> str:
         """The modes that there are not, and why."""

@@ -78,11 +78,12 @@ def _outermost(text: str) -> tuple[int, int] | None:
 
 
 def _pieces(text: str) -> list[str]:
-    """The text cut at the commas that stand in no brackets."""
-    pieces, depth, last = [], 0, 0
+    """The text cut at the commas that stand in no brackets and in no string."""
+    pieces, depth, last, quoted = [], 0, 0, False
     for place, char in enumerate(text):
+        quoted ^= char == '"'
         depth += (char in _OPEN) - (char in _CLOSE)
-        if char == "," and depth == 0:
+        if char == "," and depth == 0 and not quoted:
             pieces.append(text[last:place].strip())
             last = place + 1
     return [*pieces, text[last:].strip()]

@@ -132,6 +132,10 @@ class Signature:
         """The tuple of the sizes that no shape tells."""
         return tuple_text([f"float({self._given(size)})" for size in self.given])
 
+    def number(self, expr: Expr) -> str:
+        """The text of a number of sizes, where `mix` has its streams listed."""
+        return self._size_text(expr)
+
     def _given(self, size: str) -> str:
         """A size as a number: its argument, or its default where that reads known sizes."""
         default = self._from_others(size)
@@ -179,8 +183,8 @@ def core_lines(mixer: Mixer) -> tuple[tuple[str, Sort, bool], ...]:
         found.append(("x", Sort(axes=("d_model",)), True))
     for line in mixer.lines:
         match line:
-            case Input(name=name, sort=sort, index=index) | Param(
-                name=name, sort=sort, index=index
+            case (
+                Input(name=name, sort=sort, index=index) | Param(name=name, sort=sort, index=index)
             ):
                 found.append((name, sort, bool(sort.times) and not index))
             case Value(name=name, sort=sort):

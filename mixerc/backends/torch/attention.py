@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from mixerc.algebra.attention import MaskedSum
+from mixerc.algebra.masks.relative import relative
 from mixerc.backends.module.file import render
 from mixerc.backends.module.identifiers import identifier
 from mixerc.backends.module.layout import laid_out, tuple_text
@@ -20,11 +21,11 @@ def kernels_text(plan: SweepPlan) -> str:
 
 def _sum_text(sweep: Sweep, each: MaskedSum) -> str:
     name = f"{identifier(sweep.name)}_tiles"
-    view = sweep_view(sweep, tiles_text(each.condition, name), _fields(sweep, name))
+    view = sweep_view(sweep, tiles_text(each.condition, name), _fields(sweep, each, name))
     return render("torch", "sweep.py.j2", view).strip()
 
 
-def _fields(sweep: Sweep, tiles: str) -> tuple[str, ...]:
+def _fields(sweep: Sweep, each: MaskedSum, tiles: str) -> tuple[str, ...]:
     """What the schedule has to know of a sum beside its functions."""
     tables = [f'"{name}": ({rows}, {keys})' for name, rows, keys in sweep.tables]
     apart = {*POSITIONS, *(name for name, _, _ in sweep.tables)}
@@ -37,6 +38,7 @@ def _fields(sweep: Sweep, tiles: str) -> tuple[str, ...]:
         f"mask_streams={_strings(tuple(streams))}",
         f"of_mask={_strings(_read(sweep.allowed.loads))}",
         f"of_divisor={_strings(_read(sweep.divisor.loads if sweep.divisor else ()))}",
+        f"relative={relative(each.condition)}",
         f"exponential={sweep.exponential}",
         f"stable={sweep.stable}",
         f"logarithmic={sweep.logarithmic}",

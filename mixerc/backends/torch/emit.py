@@ -1,10 +1,12 @@
 """From a mixer and its plan to the text of one self-contained file of plain PyTorch."""
 
+from mixerc.algebra.landmarks import Landmarks
 from mixerc.algebra.linear import Linear
 from mixerc.artifact import GeneratedModule
 from mixerc.backends.module.attention import AttentionCore
 from mixerc.backends.module.core import Core
 from mixerc.backends.module.file import Target, module_file, render
+from mixerc.backends.module.landmarks import LandmarkCore
 from mixerc.backends.torch.attention import kernels_text
 from mixerc.backends.torch.programs import ProgramView, programs
 from mixerc.ir.mixer import Mixer
@@ -18,7 +20,8 @@ TORCH = Target(
         *(("torch", "chunks.py"), ("torch", "run.py")),
         *(("module", "ranges.py"), ("module", "visits.py"), ("module", "cache.py")),
         *(("torch", "decays.py"), ("torch", "sweep.py"), ("torch", "sums.py")),
-        ("module", "attend.py"),
+        *(("module", "attend.py"), ("module", "engine.py")),
+        ("module", "whole.py"),
     ),
 )
 
@@ -39,6 +42,11 @@ def emit_attention(
     """The same for masked attention."""
     core = AttentionCore(mixer, plan, devices=devices)
     return module_file(core, kernels_text(plan), spec, TORCH)
+
+
+def emit_landmarks(mixer: Mixer, landmarks: Landmarks, spec: str) -> GeneratedModule:
+    """The same for landmark projections, whose dense products torch has on every device."""
+    return module_file(LandmarkCore(mixer, landmarks), "", spec, TORCH)
 
 
 def _program(view: ProgramView) -> str:

@@ -38,9 +38,7 @@ class ScanView:
 class KernelPrinter:
     """Prints the body of one kernel."""
 
-    def __init__(
-        self, kernel: Kernel, names: Names, chunk: int, *, sweeps: bool = False
-    ) -> None:
+    def __init__(self, kernel: Kernel, names: Names, chunk: int, *, sweeps: bool = False) -> None:
         self.kernel = kernel
         self.names = names
         self.order = growing_last(kernel.body)

@@ -1,6 +1,5 @@
 """The parts of a tile sweep as functions of plain torch, and the record that holds them."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mixerc.backends.module.identifiers import identifier
@@ -47,7 +46,7 @@ SUMMARIES = {
 def sweep_view(sweep: Sweep, tiles: str, fields: tuple[str, ...]) -> SweepView:
     """The view of a sum; `tiles` is the text of its mask's bounds, `fields` what is said of it."""
     views, held = [], []
-    for kind, part in _parts(sweep):
+    for kind, part in sweep.named_parts:
         for back in (False, True):
             if back and part.backward is None:
                 continue
@@ -71,13 +70,6 @@ def sweep_view(sweep: Sweep, tiles: str, fields: tuple[str, ...]) -> SweepView:
 def sweep_name(sweep: Sweep) -> str:
     """The variable that holds the record."""
     return f"SUM_{identifier(sweep.name).upper()}"
-
-
-def _parts(sweep: Sweep) -> Iterator[tuple[str, Part]]:
-    for kind in SUMMARIES:
-        part = getattr(sweep, kind)
-        if part is not None:
-            yield kind, part
 
 
 class _Printed:
@@ -107,7 +99,7 @@ class _Printed:
         self.printer = KernelPrinter(self.kernel, names, 0, sweeps=True)
         self.lines = self.printer.lines(4)
         self.results = self._results()
-        used = used_names("\n".join(self.lines + self.results).replace("\n    ", "\n"))
+        used = used_names("\n".join(self.lines + self.results))
         counted = [name for name in ("rows", "keys") if name in used]
         extras = [*self.printer.extras(), *counted]
         self.parameters = [*(names.of(x) for x in self.kernel.inputs), *extras]
@@ -115,7 +107,7 @@ class _Printed:
 
     def _key(self, load: n.Load) -> str:
         """Under which name a value is found."""
-        if load.name in self.given or self.kind == "scores" and load.name not in POSITIONS:
+        if load.name in self.given or (self.kind == "scores" and load.name not in POSITIONS):
             return load.name
         if load.name in POSITIONS:
             return load.name if self.kind == "allowed" else f"at_{load.name}"
@@ -128,7 +120,7 @@ class _Printed:
                 return load.name
 
     def _results(self) -> tuple[str, ...]:
-        wanted = {ALLOWED: (n.ROW, n.KEY_ROW)}
+        wanted: dict[str, n.Axes] = {ALLOWED: (n.ROW, n.KEY_ROW)}
         if self.back:
             wanted = {cotangent_name(x.name): x.axes for x in self.part.loads}
         texts = [
@@ -168,5 +160,3 @@ def _given(node: n.Node) -> bool:
 
 def _rows_first(axes: n.Axes) -> n.Axes:
     return tuple(sorted(axes, key=lambda axis: (axis != n.ROW, axis != n.KEY_ROW)))
-
-
