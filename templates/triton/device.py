@@ -139,3 +139,42 @@ def power(x, y):
 def matmul(a, b, ACC: tl.constexpr, DOT: tl.constexpr, PREC: tl.constexpr):
     """A matrix product in the dtype of the inputs, summed in that of accumulation."""
     return tl.dot(a.to(DOT), b.to(DOT), input_precision=PREC, out_dtype=ACC)
+
+
+@triton.jit
+def floor_mod(a, b):
+    """The remainder with the sign of b, however `%` rounds."""
+    r = a % b
+    return tl.where((r != 0) & ((r < 0) != (b < 0)), r + b, r)
+
+
+@triton.jit
+def floor_div(a, b):
+    """The quotient rounded down, however `//` rounds."""
+    return (a - floor_mod(a, b)) // b
+
+
+@triton.jit
+def span_of(block, count, low, spans_at, B: tl.constexpr):
+    """A block's first token, the end of its run, and the position of token 0 if the run is all.
+
+    Runs whose positions do not follow each other have a table of their blocks.
+    """
+    if spans_at is None:
+        first, stop = block * B, count
+    else:
+        first, stop = tl.load(spans_at + 3 * block), tl.load(spans_at + 3 * block + 1)
+        low = tl.load(spans_at + 3 * block + 2)
+    return first, stop, low
+
+
+@triton.jit
+def band_of(begin, end, sure_begin, sure_end, low, count, done, B: tl.constexpr):
+    """A band's tiles from positions: where they begin, from where to where they are full, their
+    end. Tiles before `done` were visited."""
+    begin = tl.maximum(begin - low, done) // B * B
+    end = tl.maximum(tl.cdiv(tl.minimum(end - low, count), B) * B, begin)
+    near = tl.cdiv(tl.maximum(sure_begin - low, 0), B) * B
+    near = tl.minimum(tl.maximum(near, begin), end)
+    far = tl.maximum(tl.minimum(sure_end - low, count), 0) // B * B
+    return begin, near, tl.minimum(tl.maximum(far, near), end), end
