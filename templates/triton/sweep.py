@@ -8,45 +8,46 @@ import torch
 
 
 class Laid:
-    """One sum over a unit: values of queries and of keys by name, and what no token changes."""
+    """One sum over some sequences: values of queries and of keys by name, and what no token
+    changes."""
 
-    def __init__(self, sweep, unit):
-        self.sweep, self.unit = sweep, unit
-        self.groups, self.heads = heads_of(unit)
-        first = next(iter(unit.streams.values()))
-        sizes = (unit.dtype, self.groups, self.heads, first)
-        self.fixed = fixed_of(unit.constants, unit.size, *sizes)
-        self.fixed["T"] = unit.seen + unit.tokens
-        t, s = unit.positions
-        self.rows = {"t": t, "at_t": t.to(unit.dtype)}
-        self.keys = {"s": s, "at_s": s.to(unit.dtype)}
-        for name in sweep.of_rows:
-            self.rows[f"{name}_t"] = self.lanes(unit.streams[name])
-        for name in sweep.of_keys:
-            self.keys[f"{name}_s"] = self.lanes(unit.keys[name])
-        self.fixed |= {"rows": len(t), "keys": len(s)}
-        self.dot = unit.dtype
-        if unit.dtype != torch.float64:
-            self.dot = product_dtype(list(unit.streams.values()))
-        self.rows |= made_by(sweep.queries, sweep, self.fixed, self.rows, unit.dtype)
-        self.keys |= made_by(sweep.keys, sweep, self.fixed, self.keys, unit.dtype)
+    def __init__(self, sweep, sides, constants, size, heads):
+        (streams, t), (kept, s) = sides
+        first = next(iter(streams.values()))
+        self.sweep, (self.groups, self.heads) = sweep, heads
+        self.dtype = self.dot = accumulation(list(streams.values()))
+        if self.dtype != torch.float64:
+            self.dot = product_dtype(list(streams.values()))
+        self.fixed = fixed_of(constants, size, self.dtype, *heads, first)
+        self.fixed |= {"rows": t.shape[-1], "keys": s.shape[-1]}
+        self.rows = {"t": t, "at_t": t.to(self.dtype)}
+        self.keys = {"s": s, "at_s": s.to(self.dtype)}
+        self.rows |= {f"{name}_t": in_groups(streams[name], *heads) for name in sweep.of_rows}
+        self.keys |= {f"{name}_s": in_groups(kept[name], *heads) for name in sweep.of_keys}
+        self.rows |= made_by(sweep.queries, sweep, self.fixed, self.rows, self.dtype)
+        self.keys |= made_by(sweep.keys, sweep, self.fixed, self.keys, self.dtype)
         self.keys["value"] = with_axis(self.keys["value"], sweep)
 
-    def lanes(self, x):
-        """[B, T, h, axes…] as [B, G, r, T, axes…]."""
-        return in_groups(x.transpose(1, 2), self.groups, self.heads)
-
-    def memory(self, tokens, each, axes, dtype):
-        """Memory [B, G, r, tokens, axes…], in which the heads of a token lie together."""
-        shape = (self.unit.rows, tokens, self.groups, each, *axes)
-        device = self.rows["t"].device
-        made = torch.empty(shape, dtype=dtype, device=device)
-        return made.permute(0, 2, 3, 1, *range(4, len(shape)))
+    @property
+    def each(self):
+        """How many heads share keys."""
+        return self.heads // self.groups
 
     @property
-    def shape(self):
-        """Of what each query has: [B, G, r, T]."""
-        return (self.unit.rows, self.groups, self.heads // self.groups, self.unit.tokens)
+    def batch(self):
+        """How many sequences there are."""
+        return next(x.shape[0] for x in self.keys.values() if x.dim() > 3)
+
+
+def laid_out(sweep, unit):
+    """The sum over a unit."""
+    sides = (
+        ({name: x.transpose(1, 2) for name, x in values.items()}, places)
+        for values, places in zip((unit.streams, unit.keys), unit.positions, strict=True)
+    )
+    laid = Laid(sweep, sides, unit.constants, unit.size, heads_of(unit))
+    laid.fixed["T"] = unit.seen + unit.tokens
+    return laid
 
 
 def made_by(part, sweep, fixed, side, dtype):
@@ -88,17 +89,17 @@ def launched(laid, kind, values, walk, grid, tiling):
     """Runs a kernel over the blocks of a walk, for `grid` groups, with so many heads each."""
     kernel, doors, axes, tables = getattr(laid.sweep, f"{kind}_kernel")
     groups, each = grid
-    arguments = {"GROUPS": groups, "EACH": each, "length": laid.fixed["T"], **walk}
+    arguments = {"GROUPS": groups, "EACH": each}
     for name, tokens in doors.items():
         arguments |= strided(name, values[name], tokens)
     arguments |= numbers_of(laid.sweep, axes, laid.fixed, values, tables)
     blocked = [name for name, tokens in doors.items() if not tokens and name.startswith("d_")]
     arguments |= {f"{name}_row": values[name].stride(3) for name in blocked}
-    arguments |= {"ACC": DTYPES[laid.unit.dtype], "DOT": DTYPES[laid.dot], "PREC": PRECISION}
-    arguments |= {"HERE": tiling[0], "THERE": tiling[1]}
+    arguments |= {"ACC": DTYPES[laid.dtype], "DOT": DTYPES[laid.dot], "PREC": PRECISION}
+    arguments |= {"HERE": tiling[0], "THERE": tiling[1], **walk}
     given = {name: arguments[name] for name in kernel.arg_names}
     options = {"num_warps": tiling[2] * 32 // LANES, "num_stages": tiling[3], **REGISTERS}
-    programs = walk["blocks"] * groups * laid.unit.rows * (1 if kind == "keys" else each)
+    programs = walk["blocks"] * groups * laid.batch * (1 if kind in ("keys", "token") else each)
     start(kernel, programs, options, given, laid.dot)
 
 
@@ -117,9 +118,9 @@ def heads_seen(laid):
     return [x for x in every.values() if x.dim() > 4]
 
 
-def walk_of(laid, keys, tiling):
+def walk_of(laid, unit, keys, tiling):
     """Where the blocks of a kernel begin, and the tiles that each visits."""
-    unit, sweep = laid.unit, laid.sweep
+    sweep = laid.sweep
     whole = len(unit.stretches) == 1
     queries = {"low": unit.seen, "count": unit.tokens}
     theirs = {"low": unit.stretches[0][0], "count": len(laid.keys["s"])}
@@ -127,31 +128,31 @@ def walk_of(laid, keys, tiling):
     found = {
         f"{side}_{n}": v for side, of in (("here", here), ("there", there)) for n, v in of.items()
     }
-    found |= {"here_spans_at": None, "there_spans_at": None, "starts_at": None, "tiles_at": None}
+    found |= dict.fromkeys(("here_spans_at", "there_spans_at", "starts_at", "tiles_at"))
+    found["length"] = laid.fixed["T"]
     found |= {"blocks": -(-here["count"] // tiling[0]), "CLOSED": sweep.closed and whole}
     if found["CLOSED"]:
         return found
     side = (tiling[1], tiling[0]) if keys else tiling[:2]
-    return found | planned(laid, keys, side)
+    return found | planned(laid, unit, keys, side)
 
 
-def planned(laid, keys, side):
+def planned(laid, unit, keys, side):
     """The tables of tiles; kept where they hang on nothing but lengths."""
-    sweep, unit = laid.sweep, laid.unit
-    device = laid.rows["t"].device
-    mark = None
-    if not (sweep.mask_streams or sweep.tables):
-        mark = (keys, side, unit.tokens, unit.seen, device)
+    sweep = laid.sweep
+    if sweep.mask_streams or sweep.tables:
+        return tables_of(laid, unit, keys, side)
+    mark = (keys, side, unit.tokens, unit.seen, laid.rows["t"].device)
     if mark not in sweep.plans:
         while len(sweep.plans) >= 64:
             sweep.plans.pop(next(iter(sweep.plans)))
-        sweep.plans[mark] = tables_of(laid, keys, side)
+        sweep.plans[mark] = tables_of(laid, unit, keys, side)
     return sweep.plans[mark]
 
 
-def tables_of(laid, keys, side):
+def tables_of(laid, unit, keys, side):
     """The tiles that each block of queries (or of keys) visits, those that are not full first."""
-    unit, base, found, spans = laid.unit, 0, [], []
+    base, found, spans = 0, [], []
     for key, count, (starts, blocks, full) in tiles_of(
         laid.sweep, unit, (laid.fixed, laid.rows, laid.keys), side
     ):
@@ -180,31 +181,32 @@ def tables_of(laid, keys, side):
 def sum_forward(sweep, unit, outputs):
     """Fills the output of a sum [B, T, H, V], m of each query [B, T, H], and its weights over
     e^m."""
-    laid = Laid(sweep, unit)
-    out, tops, weights = (
-        x.transpose(1, 2).unflatten(1, (laid.groups, laid.heads // laid.groups)) for x in outputs
-    )
+    laid = laid_out(sweep, unit)
+    out, tops, weights = (in_groups(x.transpose(1, 2), laid.groups, laid.heads) for x in outputs)
     values = {**laid.fixed, **laid.rows, **laid.keys, "tops": tops, "weights": weights}
     values["out"] = out if sweep.value_axis else out.unsqueeze(-1)
     tiling = tiling_of(laid, "forward")
-    walk = walk_of(laid, False, tiling)
-    launched(laid, "forward", values, walk, (laid.groups, laid.heads // laid.groups), tiling)
+    walk = walk_of(laid, unit, False, tiling)
+    launched(laid, "forward", values, walk, (laid.groups, laid.each), tiling)
 
 
 def sum_backward(sweep, unit, o, tops, weights, d_o):
     """Cotangents by name: of the streams of queries, those of keys (with their past), and of
     constants."""
-    laid = Laid(sweep, unit)
-    o, d_o = (laid.lanes(x if sweep.value_axis else x.unsqueeze(-1)) for x in (o, d_o))
-    tops, weights = laid.lanes(tops), laid.lanes(weights)
+    laid = laid_out(sweep, unit)
+    o, d_o = (x if sweep.value_axis else x.unsqueeze(-1) for x in (o, d_o))
+    laid_as = (laid.groups, laid.heads)
+    o, tops, weights, d_o = (
+        in_groups(x.transpose(1, 2), *laid_as) for x in (o, tops, weights, d_o)
+    )
     scale, shift, back = of_divisor(laid, o, tops, weights, d_o)
     values = {**laid.fixed, **laid.rows, **laid.keys}
     values |= {"cotangent": d_o, "tops": tops, "scale": scale, "shift": shift}
     found = {}
     for kind in ("rows", "keys"):
         tiling = tiling_of(laid, kind)
-        walk = walk_of(laid, kind == "keys", tiling)
-        given, grid = values, (laid.groups, laid.heads // laid.groups)
+        walk = walk_of(laid, unit, kind == "keys", tiling)
+        given, grid = values, (laid.groups, laid.each)
         if kind == "keys":
             given, grid = of_groups(laid, values)
         made = cotangents_of(laid, kind, walk, grid)
@@ -212,9 +214,8 @@ def sum_backward(sweep, unit, o, tops, weights, d_o):
         found |= {name.removeprefix("d_"): x for name, x in made.items()}
     for name in found.keys() & laid.fixed.keys():
         found[name] = found[name].sum(3)
-    shape = (laid.groups, laid.heads // laid.groups)
     found = {
-        n: x.flatten(1, 2).unflatten(1, shape) if x.shape[1] == laid.heads != laid.groups else x
+        n: x.squeeze(2).unflatten(1, (laid.groups, laid.each)) if x.shape[1] > laid.groups else x
         for n, x in found.items()
     }
     return handed_back(sweep, unit, laid, found, back)
@@ -223,7 +224,7 @@ def sum_backward(sweep, unit, o, tops, weights, d_o):
 def of_divisor(laid, o, tops, weights, d_o):
     """One over the divisor of each query, what reaches its weights by way of it (times it), and
     the cotangents of what it reads."""
-    sweep, dtype = laid.sweep, laid.unit.dtype
+    sweep, dtype = laid.sweep, laid.dtype
     wide = {n: x.to(dtype) if x.is_floating_point() else x for n, x in laid.rows.items()}
     divisor = divisor_of(sweep, laid.fixed, wide, tops, weights)
     if divisor is None:
@@ -239,7 +240,7 @@ def of_divisor(laid, o, tops, weights, d_o):
 def of_groups(laid, values):
     """The values and the grid of the kernel over keys: a program sums over the heads of a group,
     unless one of them has keys of its own."""
-    grid = (laid.groups, laid.heads // laid.groups)
+    grid = (laid.groups, laid.each)
     _, doors, _, _ = laid.sweep.keys_kernel
     shared = all(values[n].shape[2] == 1 for n in doors if n in laid.keys)
     if shared or grid[1] == 1:
@@ -263,12 +264,86 @@ def cotangents_of(laid, kind, walk, grid):
         like = sides[name.removeprefix("d_")]
         each = 1 if kind == "keys" else grid[1]
         if tokens:
-            shape = (laid.unit.rows, like.shape[3], grid[0], each, *like.shape[4:])
+            shape = (laid.batch, like.shape[3], grid[0], each, *like.shape[4:])
             order = (0, 2, 3, 1, *range(4, len(shape)))
-            made[name] = torch.empty(shape, dtype=laid.unit.dtype, device=like.device).permute(
-                order
-            )
+            made[name] = torch.empty(shape, dtype=laid.dtype, device=like.device).permute(order)
         else:
-            shape = (laid.unit.rows, *grid, walk["blocks"], *like.shape[3:])
-            made[name] = torch.empty(shape, dtype=laid.unit.dtype, device=like.device)
+            shape = (laid.batch, *grid, walk["blocks"], *like.shape[3:])
+            made[name] = torch.empty(shape, dtype=laid.dtype, device=like.device)
     return made
+
+
+def token_forward(sweep, streams, caches, seen, constants, size):
+    """What `sum_forward` gives, of one token, which its caches hold already."""
+    heads = int(size["heads"])
+    found = {x.shape[2] for x in streams.values()} - {1, heads}
+    slots = next(iter(caches.values())).shape[2]
+    s, valid = positions(seen, slots)
+    places = (seen - 1).view(-1, 1, 1, 1), torch.where(valid, s, 0)[:, None, None]
+    named = {name: x.transpose(1, 2) for name, x in streams.items()}
+    shape = (found.pop() if len(found) == 1 else heads, heads)
+    laid = Laid(sweep, zip((named, caches), places, strict=True), constants, size, shape)
+    values = split_heads(laid)
+    tiling = tiling_of(laid, "token")
+    groups = values["value"].shape[1]
+    each = heads // groups
+    tiling = (max(16, 1 << (each - 1).bit_length()), *tiling[1:])
+    tiles = -(-slots // tiling[1])
+    splits = min(tiles, max(PROGRAMS // (groups * laid.batch), 1))
+    length = -(-tiles // splits) * tiling[1]
+    splits = -(-slots // length)
+    walk = {"blocks": splits, "length": length, "there_count": slots, "CLOSED": False}
+    walk |= {"positions_at": torch.where(valid, s, -1).to(torch.int32), "seen_at": seen}
+    walk |= dict.fromkeys(("here_count", "here_low", "there_low"), 0)
+    made = {
+        name: values["value"].new_empty((laid.batch, groups, splits, each, *axes), dtype=laid.dtype)
+        for name, axes in (("out", values["value"].shape[4:]), ("tops", ()), ("weights", ()))
+    }
+    launched(laid, "token", {**values, **made}, walk, (groups, each), tiling)
+    return of_splits(laid, *made.values())
+
+
+PROGRAMS = 256
+"""Programs that one token is split into, or a little fewer: what a GPU runs at once."""
+
+
+def split_heads(laid):
+    """Values with the heads of a group in the place of tokens; without groups where one has keys of
+    its own."""
+    values = {**laid.fixed, **laid.keys}
+    shape = (laid.groups, laid.each)
+    _, doors, _, _ = laid.sweep.token_kernel
+    mine = [name for name in doors if name not in laid.keys and name not in MADE]
+    if any(laid.keys[name].shape[2] > 1 for name in doors if name in laid.keys):
+        for name in doors:
+            if name in laid.keys:
+                x = laid.keys[name]
+                values[name] = x.expand(-1, *shape, *x.shape[3:]).flatten(1, 2).unsqueeze(2)
+        shape = (laid.heads, 1)
+    for name in mine:
+        x = laid.rows[name].squeeze(3) if name in laid.rows else laid.fixed[name]
+        x = x.expand(-1, laid.groups, laid.each, *x.shape[3:]).flatten(1, 2)
+        values[name] = x.unflatten(1, shape).unsqueeze(2)
+    return values
+
+
+MADE = ("out", "tops", "weights")
+
+
+def of_splits(laid, totals, tops, weights):
+    """The sum over all parts of the caches, divided; m; and the weights over e^m."""
+    sweep = laid.sweep
+    top = tops[:, :, 0]
+    if sweep.stable:
+        top = torch.where(weights == 0, torch.finfo(tops.dtype).min, tops).amax(2)
+        scale = torch.where(weights == 0, 0, (tops - top.unsqueeze(2)).exp())
+        totals, weights = totals * scale.unsqueeze(-1), weights * scale
+    shape = (laid.groups, laid.each)
+    total, weight, top = (
+        x.flatten(1, 2).unflatten(1, shape).unsqueeze(3)
+        for x in (totals.sum(2), weights.sum(2), top)
+    )
+    wide = {n: x.to(laid.dtype) if x.is_floating_point() else x for n, x in laid.rows.items()}
+    divisor = divisor_of(sweep, laid.fixed, wide, top, weight)
+    o = total if divisor is None else total / divisor.unsqueeze(-1)
+    return output_of(sweep, o), out_of_groups(top), out_of_groups(weight)

@@ -11,9 +11,11 @@ from mixerc.backends.module.identifiers import identifier
 from mixerc.backends.module.layout import laid_out
 from mixerc.backends.module.parts import sweep_fields, sweep_view
 from mixerc.backends.module.visits import tiles_text
-from mixerc.backends.triton.passes import Passes, PassView, bands_of
+from mixerc.backends.triton.pass_view import PassView
+from mixerc.backends.triton.passes import Passes
 from mixerc.backends.triton.sweep_tiling import tiles_lines
 from mixerc.backends.triton.tiling import Hardware
+from mixerc.backends.triton.walks import bands_of
 from mixerc.plan import nodes as n
 from mixerc.plan.sweep import Sweep, SweepPlan
 
@@ -30,7 +32,7 @@ def _sum_text(sweep: Sweep, each: MaskedSum, sizes: dict[str, float]) -> str:
     name = f"{identifier(sweep.name)}_tiles"
     passes = Passes(sweep, each, sizes)
     views = passes.views()
-    kernels = tuple(render("triton", "sweep.py.j2", view).strip() for view in views)
+    kernels = tuple(render("triton", f"{view.template}.py.j2", view).strip() for view in views)
     fields = (*sweep_fields(sweep, each, name), *_fields(sweep, each, passes, views))
     view = sweep_view(sweep, tiles_text(each.condition, name), fields, kernels)
     return render("module", "sweep.py.j2", view).strip()

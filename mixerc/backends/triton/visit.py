@@ -7,6 +7,7 @@ and in one that decodes the rows are the heads of a group, whose constants diffe
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 from mixerc.algebra.attention import UNIT
 from mixerc.backends.module.printer import NumberText, apply_text, number_text
@@ -58,6 +59,10 @@ class Orientation:
         match node:
             case n.Contract(over=over) | n.Sum(over=over) | n.Max(over=over):
                 return replace(node, axes=axes, args=args, over=self.axes(over))
+            case n.Map(primitive="div", args=(_, divisor)) if is_scalar(divisor) and axes:
+                one = n.Number(axes=(), value=Fraction(1))
+                factor = n.Map(axes=(), args=(one, args[1]), primitive="div")
+                return replace(node, axes=axes, args=(args[0], factor), primitive="mul")
             case _:
                 return replace(node, axes=axes, args=args)
 
