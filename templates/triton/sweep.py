@@ -98,14 +98,15 @@ def launched(laid, kind, values, walk, grid, tiling):
     arguments |= {"ACC": DTYPES[laid.dtype], "DOT": DTYPES[laid.dot], "PREC": PRECISION}
     arguments |= {"HERE": tiling[0], "THERE": tiling[1], **walk}
     given = {name: arguments[name] for name in kernel.arg_names}
-    options = {"num_warps": tiling[2] * 32 // LANES, "num_stages": tiling[3], **REGISTERS}
+    options = {**OPTIONS, **REGISTERS}
+    options |= {"num_warps": tiling[2] * 32 // LANES, "num_stages": tiling[3]}
     programs = walk["blocks"] * groups * laid.batch * (1 if kind in ("keys", "token") else each)
     start(kernel, programs, options, given, laid.dot)
 
 
 def tiling_of(laid, kind):
     """Tokens of a program, those of a step of its walk, warps, and steps that are loaded ahead."""
-    if laid.rows["t"].device.type == "cpu":
+    if type(laid.sweep.forward_kernel[0]).__name__ == "InterpretedFunction":
         return (16, 16, 4, 1)
     widest = max(laid.keys["value"].shape[-1], *(x.shape[-1] for x in heads_seen(laid)))
     width = min(max(1 << (widest - 1).bit_length(), 64), 256)
@@ -151,7 +152,7 @@ def planned(laid, unit, keys, side):
 
 
 def tables_of(laid, unit, keys, side):
-    """The tiles that each block of queries (or of keys) visits, those that are not full first."""
+    """The tiles that each block of queries (or of keys) visits, in order."""
     base, found, spans = 0, [], []
     for key, count, (starts, blocks, full) in tiles_of(
         laid.sweep, unit, (laid.fixed, laid.rows, laid.keys), side
@@ -167,10 +168,11 @@ def tables_of(laid, unit, keys, side):
     row, column, whole = torch.cat(found, 1)
     own, other = (column, row) if keys else (row, column)
     blocks = base if keys else -(-unit.tokens // side[0])
-    order = torch.argsort((2 * own + whole) * (other.max() + 1 if len(other) else 1) + other)
-    counts = torch.bincount(2 * own + whole, minlength=2 * blocks)
+    order = torch.argsort(own * (other.max() + 1 if len(other) else 1) + other)
+    counts = torch.bincount(own, minlength=blocks)
+    tiles = torch.cat((2 * other[order] + 1 - whole[order], counts.new_zeros(1)))
     starts = torch.cat((counts.new_zeros(1), counts.cumsum(0)))
-    tables = {"starts_at": starts, "tiles_at": other[order] if len(other) else counts[:1]}
+    tables = {"starts_at": starts, "tiles_at": tiles}
     if len(unit.stretches) > 1:
         tables["here_spans_at" if keys else "there_spans_at"] = torch.cat(spans)
     device = laid.rows["t"].device

@@ -76,7 +76,7 @@ class Door:
         """The line that loads its tile."""
         mask = self.mask(inside)
         masked = f", mask={mask}, other={'0.0' if self.real else '0'}" if mask else ""
-        cast = ".to(ACC)" if self.real else ""
+        cast = ".to(ACC)" if self.real and not self.axes else ""
         return f"{self.tile} = tl.load({self.place(index, first)}{masked}){cast}"
 
     def store(self, value: str, index: str, first: str, inside: str) -> str:

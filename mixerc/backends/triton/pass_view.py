@@ -30,7 +30,7 @@ class PassView:
     each: bool
     pad: str
     bands: tuple[Loop, ...]
-    table: tuple[Loop, ...]
+    table: Loop
     after: tuple[str, ...]
     visit: str
     visit_head: tuple[str, ...]
@@ -110,7 +110,7 @@ class _Writing:
             carried=tuple(name for name, _ in parts.carried),
             passed=self._passed(),
             constants=frozenset((*self.lengths, *writer.numbers, *_OPTIONS)),
-            always=bool(self.blocked) or self.token,
+            always=bool(self.blocked),
         )
 
     def _passed(self) -> tuple[str, ...]:
@@ -140,7 +140,7 @@ class _Writing:
             bands=()
             if self.token
             else tuple(closed(self.writer.each.condition, self.call, keys=self.keys)),
-            table=() if self.token else tuple(table(self.call)),
+            table=table(self.call),
             after=parts.after,
             visit=f"triton/{parts.template}",
             visit_head=laid_out(f"def {self.name}_tile({', '.join(self.call.parameters)}):", 0),
@@ -193,7 +193,7 @@ class _Writing:
     def _within(self) -> tuple[str, ...]:
         """What stands in the loop over the heads of a group; or in that over the slots."""
         if self.token:
-            return self.call.lines("place", "there_count", "0", masked=True)
+            return self.call.lines("place", "there_count", "0", "True")
         if not self.keys:
             return ()
         inner = (*self.there, *self.visit.constants)
@@ -206,7 +206,7 @@ class _Writing:
             return (f"s = {load}", "s_in = s >= 0")
         return (
             f"{self.other} = low + first + j",
-            f"{self.other}_in = first + j < stop if MASKED else j >= 0",
+            f"{self.other}_in = first + j < stop",
         )
 
     def _loads(self) -> tuple[str, ...]:

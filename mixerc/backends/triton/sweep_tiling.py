@@ -11,7 +11,7 @@ from mixerc.backends.triton.tiling import Hardware
 Tiling = tuple[int, int, int, int]
 """Tokens of a program, tokens of a step of its walk, warps, steps loaded ahead."""
 
-KINDS = ("forward", "rows", "keys")
+KINDS = ("forward", "rows", "keys", "token")
 
 
 def tiling(hardware: Hardware, kind: str, width: int, size: int) -> Tiling:
