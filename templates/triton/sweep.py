@@ -47,7 +47,18 @@ def laid_out(sweep, unit):
     )
     laid = Laid(sweep, sides, unit.constants, unit.size, heads_of(unit))
     laid.fixed["T"] = unit.seen + unit.tokens
+    if sweep.decay is not None:
+        laid.keys |= decay_of(laid)
+        laid.rows["runs"] = laid.keys["logs"][..., laid.fixed["keys"] - unit.tokens :]
     return laid
+
+
+def decay_of(laid):
+    """What is kept from a token to the next, and its logarithm, of every key."""
+    wide = {n: x.to(laid.dtype) if x.is_floating_point() else x for n, x in laid.keys.items()}
+    of = {f"{name[:-2]}_t": x for name, x in wide.items() if name.endswith("_s")}
+    decay = laid.sweep.decay({**laid.fixed, **of})["decay"]
+    return {"decay": decay, "logs": decay if laid.sweep.logarithmic else decay.log()}
 
 
 def made_by(part, sweep, fixed, side, dtype):
@@ -122,7 +133,8 @@ def heads_seen(laid):
 def walk_of(laid, unit, keys, tiling):
     """Where the blocks of a kernel begin, and the tiles that each visits."""
     sweep = laid.sweep
-    whole = len(unit.stretches) == 1
+    stretches = stretches_of(laid, unit, tiling[0 if keys else 1])
+    whole = len(stretches) == 1
     queries = {"low": unit.seen, "count": unit.tokens}
     theirs = {"low": unit.stretches[0][0], "count": len(laid.keys["s"])}
     here, there = (theirs, queries) if keys else (queries, theirs)
@@ -130,38 +142,51 @@ def walk_of(laid, unit, keys, tiling):
         f"{side}_{n}": v for side, of in (("here", here), ("there", there)) for n, v in of.items()
     }
     found |= dict.fromkeys(("here_spans_at", "there_spans_at", "starts_at", "tiles_at"))
-    found["length"] = laid.fixed["T"]
+    found |= {"length": laid.fixed["T"], "start": laid.fixed["keys"] - unit.tokens}
     found |= {"blocks": -(-here["count"] // tiling[0]), "CLOSED": sweep.closed and whole}
+    found["there_blocks"] = sum(-(-count // tiling[1]) for _, _, count in stretches)
     if found["CLOSED"]:
         return found
     side = (tiling[1], tiling[0]) if keys else tiling[:2]
-    return found | planned(laid, unit, keys, side)
+    return found | planned(laid, (unit, stretches), keys, side)
+
+
+def stretches_of(laid, unit, side):
+    """The runs of keys with positions that follow each other: (first position, first key, count).
+
+    With decays tiles of keys end where blocks of queries begin, so the first one may be short.
+    """
+    short = (laid.fixed["keys"] - unit.tokens) % side
+    if laid.sweep.decay is None or not short:
+        return unit.stretches
+    ((low, key, count),) = unit.stretches
+    return [(low, key, short), (low + short, key + short, count - short)]
 
 
 def planned(laid, unit, keys, side):
     """The tables of tiles; kept where they hang on nothing but lengths."""
-    sweep = laid.sweep
+    sweep, (unit, stretches) = laid.sweep, unit
     if sweep.mask_streams or sweep.tables:
-        return tables_of(laid, unit, keys, side)
+        return tables_of(laid, unit, stretches, keys, side)
     mark = (keys, side, unit.tokens, unit.seen, laid.rows["t"].device)
     if mark not in sweep.plans:
         while len(sweep.plans) >= 64:
             sweep.plans.pop(next(iter(sweep.plans)))
-        sweep.plans[mark] = tables_of(laid, unit, keys, side)
+        sweep.plans[mark] = tables_of(laid, unit, stretches, keys, side)
     return sweep.plans[mark]
 
 
-def tables_of(laid, unit, keys, side):
+def tables_of(laid, unit, stretches, keys, side):
     """The tiles that each block of queries (or of keys) visits, in order."""
     base, found, spans = 0, [], []
     for key, count, (starts, blocks, full) in tiles_of(
-        laid.sweep, unit, (laid.fixed, laid.rows, laid.keys), side
+        laid.sweep, unit, (laid.fixed, laid.rows, laid.keys), side, stretches
     ):
         row = torch.repeat_interleave(torch.arange(len(starts) - 1), starts.diff())
         whole = full & ((row + 1) * side[0] <= unit.tokens) & ((blocks + 1) * side[1] <= count)
         found.append(torch.stack((row, blocks + base, whole.long())))
         first = key + torch.arange(0, count, side[1])
-        low = next(low for low, at, _ in unit.stretches if at == key) - key
+        low = next(low for low, at, _ in stretches if at == key) - key
         last = torch.full_like(first, key + count)
         spans.append(torch.stack((first, last, torch.full_like(first, low)), 1))
         base += len(first)
@@ -173,7 +198,7 @@ def tables_of(laid, unit, keys, side):
     tiles = torch.cat((2 * other[order] + 1 - whole[order], counts.new_zeros(1)))
     starts = torch.cat((counts.new_zeros(1), counts.cumsum(0)))
     tables = {"starts_at": starts, "tiles_at": tiles}
-    if len(unit.stretches) > 1:
+    if len(stretches) > 1:
         tables["here_spans_at" if keys else "there_spans_at"] = torch.cat(spans)
     device = laid.rows["t"].device
     made = {name: x.to(torch.int32).contiguous().to(device) for name, x in tables.items()}
@@ -207,6 +232,8 @@ def sum_backward(sweep, unit, o, tops, weights, d_o):
     found = {}
     for kind in ("rows", "keys"):
         tiling = tiling_of(laid, kind)
+        if kind == "keys" and sweep.decay is not None:  # both speak of the same tiles
+            tiling = (*reversed(tiling_of(laid, "rows")[:2]), *tiling[2:])
         walk = walk_of(laid, unit, kind == "keys", tiling)
         given, grid = values, (laid.groups, laid.each)
         if kind == "keys":
@@ -214,6 +241,8 @@ def sum_backward(sweep, unit, o, tops, weights, d_o):
         made = cotangents_of(laid, kind, walk, grid)
         launched(laid, kind, {**given, **made}, walk, grid, tiling)
         found |= {name.removeprefix("d_"): x for name, x in made.items()}
+    if sweep.decay is not None:
+        found["decay"] = d_decay_of(laid, unit, found)
     for name in found.keys() & laid.fixed.keys():
         found[name] = found[name].sum(3)
     found = {
@@ -221,6 +250,24 @@ def sum_backward(sweep, unit, o, tops, weights, d_o):
         for n, x in found.items()
     }
     return handed_back(sweep, unit, laid, found, back)
+
+
+def d_decay_of(laid, unit, found):
+    """The cotangent of decays, or of their logarithms, from what kernels made of pairs: within
+    blocks of queries, within blocks of keys, and for all blocks in between."""
+    rows, keys, sums = (found.pop(name) for name in ("runs", "logs", "sums"))
+    total = keys.flatten(1, 2).unflatten(1, (laid.groups, -1)).expand(*rows.shape[:3], -1).clone()
+    start, count = laid.fixed["keys"] - unit.tokens, laid.fixed["keys"]
+    total[..., start:] += rows
+    here, there, _, _ = tiling_of(laid, "rows")
+    short = start % there
+    edges = torch.arange(short if short else there, count + there, there, device=total.device)
+    edges = edges.clamp(max=count)[: sums.shape[-1]]
+    blocks = torch.arange(sums.shape[-2], device=total.device) * here + start
+    passed = torch.cat((torch.zeros_like(sums[..., :1]), sums.cumsum(-1)[..., :-1]), -1)
+    passed = torch.where(edges <= blocks.unsqueeze(-1), passed, 0).sum(-2)
+    total += passed.repeat_interleave(edges.diff(prepend=edges.new_zeros(1)), -1)
+    return total if laid.sweep.logarithmic else total / laid.keys["decay"]
 
 
 def of_divisor(laid, o, tops, weights, d_o):
@@ -263,6 +310,10 @@ def cotangents_of(laid, kind, walk, grid):
     for name, tokens in doors.items():
         if not name.startswith("d_") or name in sides:
             continue
+        if name == "d_sums":  # of each tile before the diagonal; of those not visited it is 0
+            shape = (laid.batch, *grid, walk["blocks"], walk["there_blocks"])
+            made[name] = sides["logs"].new_zeros(shape)
+            continue
         like = sides[name.removeprefix("d_")]
         each = 1 if kind == "keys" else grid[1]
         if tokens:
@@ -285,6 +336,9 @@ def token_forward(sweep, streams, caches, seen, constants, size):
     named = {name: x.transpose(1, 2) for name, x in streams.items()}
     shape = (found.pop() if len(found) == 1 else heads, heads)
     laid = Laid(sweep, zip((named, caches), places, strict=True), constants, size, shape)
+    if sweep.decay is not None:
+        logs = decay_of(laid)["logs"]
+        laid.rows["since"] = since(logs, torch.where(valid, s, -1), valid).unsqueeze(3)
     values = split_heads(laid)
     tiling = tiling_of(laid, "token")
     groups = values["value"].shape[1]
@@ -296,7 +350,7 @@ def token_forward(sweep, streams, caches, seen, constants, size):
     splits = -(-slots // length)
     walk = {"blocks": splits, "length": length, "there_count": slots, "CLOSED": False}
     walk |= {"positions_at": torch.where(valid, s, -1).to(torch.int32), "seen_at": seen}
-    walk |= dict.fromkeys(("here_count", "here_low", "there_low"), 0)
+    walk |= dict.fromkeys(("here_count", "here_low", "there_low", "start"), 0)
     made = {
         name: values["value"].new_empty((laid.batch, groups, splits, each, *axes), dtype=laid.dtype)
         for name, axes in (("out", values["value"].shape[4:]), ("tops", ()), ("weights", ()))

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from mixerc.algebra.attention import MaskedSum
 from mixerc.backends.module.layout import laid_out, tuple_text
+from mixerc.backends.triton.decays import NO_DECAY, decay_text
 from mixerc.backends.triton.doors import Door, axes_lines
 from mixerc.backends.triton.values import block_of, size_of
 from mixerc.backends.triton.visit import HEAD, Orientation, Visit
@@ -40,6 +41,8 @@ class PassView:
     loads: tuple[str, ...]
     scores: tuple[str, ...]
     score: str
+    decay: tuple[str, ...]
+    d_decay: tuple[str, ...]
     mask: tuple[str, ...]
     inside: str
     allowed: str
@@ -94,9 +97,14 @@ class _Writing:
         self.keys, self.token = orientation.turned, orientation.heads
         self.name = f"{writer.stem}_{parts.kind}"
         self.own, self.other = ("s", "t") if self.keys else ("t", "s")
-        self.here = (*visit.here, *parts.here)
-        self.there = (*visit.there, *parts.there)
-        every = (*self.here, *self.there, *visit.constants, *parts.outs)
+        self.decay = NO_DECAY
+        if self.sweep.decay is not None:
+            self.decay = decay_text(parts.kind, exponential=self.sweep.exponential)
+        self.here = (*visit.here, *parts.here, *self.decay.here)
+        self.there = (*visit.there, *parts.there, *self.decay.there)
+        self.outs = (*parts.outs, *self.decay.outs)
+        self.carried = (*parts.carried, *self.decay.carried)
+        every = (*self.here, *self.there, *visit.constants, *self.outs, *self.decay.held)
         self.doors = tuple(dict.fromkeys(every))
         self.axes = tuple(dict.fromkeys(a for door in self.doors for a in door.axes))
         self.sizes = tuple(dict.fromkeys(size_of(axis) for axis in self.axes))
@@ -107,10 +115,11 @@ class _Writing:
         self.blocked = [door for door in parts.outs if not door.side]
         self.call = Call(
             name=self.name,
-            carried=tuple(name for name, _ in parts.carried),
+            carried=tuple(name for name, _ in self.carried),
             passed=self._passed(),
             constants=frozenset((*self.lengths, *writer.numbers, *_OPTIONS)),
             always=bool(self.blocked),
+            numbered=bool(self.decay),
         )
 
     def _passed(self) -> tuple[str, ...]:
@@ -120,13 +129,14 @@ class _Writing:
         fixed = (*self.lengths, *self.writer.numbers, "HERE", "THERE", "ACC", "DOT", "PREC")
         head = (HEAD if self.token else "h",) if self.visit.head else ()
         slots = ("s_from",) if self.token else ()
-        own = (self.own, f"{self.own}_in")
-        return (*own, *head, *slots, *tiles, *walked, *self.tables, "length", *fixed)
+        own = (self.own, f"{self.own}_in", *head, *slots, *self.decay.passed)
+        return (*own, *tiles, *walked, *self.tables, "length", *fixed)
 
     def view(self) -> PassView:
         """Every slot."""
         visit, parts, sweep = self.visit, self.parts, self.sweep
         query = "[None, :]" if self.keys else "[:, None]"
+        leftwards = bool(self.decay) and not self.keys
         return PassView(
             name=self.name,
             template="token" if self.token else "sweep",
@@ -137,11 +147,9 @@ class _Writing:
             within=self._within(),
             each=self.keys,
             pad="    " if self.keys else "",
-            bands=()
-            if self.token
-            else tuple(closed(self.writer.each.condition, self.call, keys=self.keys)),
-            table=table(self.call),
-            after=parts.after,
+            bands=tuple(closed(self.condition, self.call, keys=self.keys, leftwards=leftwards)),
+            table=table(self.call, leftwards=leftwards),
+            after=(*parts.after, *self.decay.after),
             visit=f"triton/{parts.template}",
             visit_head=laid_out(f"def {self.name}_tile({', '.join(self.call.parameters)}):", 0),
             positions=self._positions(),
@@ -150,6 +158,8 @@ class _Writing:
             loads=self._loads(),
             scores=visit.scores,
             score=visit.score,
+            decay=self.decay.tile,
+            d_decay=self.decay.adjoint,
             mask=visit.mask,
             inside=self._inside(),
             allowed=visit.allowed and f" & ({visit.allowed})",
@@ -168,24 +178,30 @@ class _Writing:
         """The kernel's parameters."""
         fixed = (*self.lengths, *self.writer.numbers, *_OPTIONS)
         strides = [x for door in self.doors for x in (f"{door.tile}_at", *door.strides)]
-        blocked = [f"{door.tile}_row" for door in self.blocked]
+        blocked = [f"{x.tile}_row" for x in (*self.outs, *self.decay.held) if not x.side]
         spans = _SLOTS if self.token else _SPANS
-        plain = (*strides, *blocked, *self.tables, *spans, *_COUNTS, "GROUPS", "EACH")
+        start = ("start",) if self.decay else ()
+        plain = (*strides, *blocked, *self.tables, *spans, *_COUNTS, *start, "GROUPS", "EACH")
         constants = (f"{name}: tl.constexpr" for name in fixed)
         return laid_out(f"def {self.name}({', '.join((*plain, *constants))}):", 0)
 
     def _before(self) -> tuple[str, ...]:
         """What stands before the loops: its own values, and accumulators."""
-        outs = [door for door in self.parts.outs if door.side]
-        inner = () if self.keys else (*self.there, *self.visit.constants)
+        outs = [door for door in self.outs if door.side]
+        inner = () if self.keys else self._inner()
         return (
             *axes_lines(self.doors),
             *(door.start() for door in (*self.here, *outs, *inner)),
             *(f"{x.start()} + block * {x.tile}_row" for x in self.blocked),
             *(door.load("i", "here", "here_in") for door in self.here),
             *(() if self.keys else self._constants()),
-            *(f"{name} = {text}" for name, text in self.parts.carried),
+            *self.decay.before,
+            *(f"{name} = {text}" for name, text in self.carried),
         )
+
+    def _inner(self) -> tuple[Door, ...]:
+        """What differs from head to head of a group of keys."""
+        return (*self.there, *self.visit.constants, *self.decay.held)
 
     def _constants(self) -> tuple[str, ...]:
         return tuple(door.load("", "", "") for door in self.visit.constants)
@@ -193,11 +209,11 @@ class _Writing:
     def _within(self) -> tuple[str, ...]:
         """What stands in the loop over the heads of a group; or in that over the slots."""
         if self.token:
-            return self.call.lines("place", "there_count", "0", "True")
+            return self.call.lines("place", "there_count", "0", "True", "0")
         if not self.keys:
             return ()
-        inner = (*self.there, *self.visit.constants)
-        return (*(door.start() for door in inner), *self._constants())
+        starts = (door.start() for door in self._inner())
+        return (*starts, *self._constants(), *self.decay.within)
 
     def _positions(self) -> tuple[str, ...]:
         """The positions of the tokens of a tile, and which of them there are."""

@@ -25,24 +25,27 @@ class Loop:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """The function of a tile: what it carries from tile to tile, and what it is passed. With
-    `always` no tile is taken to be full."""
+    `always` no tile is taken to be full; where they are `numbered`, it is told its number."""
 
     name: str
     carried: tuple[str, ...]
     passed: tuple[str, ...]
     constants: frozenset[str]
     always: bool
+    numbered: bool
 
     @property
     def parameters(self) -> tuple[str, ...]:
         """Those of the function."""
         fixed = (f"{x}: tl.constexpr" if x in self.constants else x for x in self.passed)
-        return (*self.carried, "first", "stop", "low", "partial", *fixed)
+        number = ("number",) if self.numbered else ()
+        return (*self.carried, "first", "stop", "low", "partial", *number, *fixed)
 
-    def lines(self, first: str, stop: str, low: str, partial: str) -> tuple[str, ...]:
+    def lines(self, first: str, stop: str, low: str, partial: str, number: str) -> tuple[str, ...]:
         """A call; `partial` says whether pairs have to be looked at."""
-        looked = "True" if self.always else partial
-        arguments = (*self.carried, first, stop, low, looked, *self.passed)
+        tile = (first, stop, low, "True" if self.always else partial)
+        numbers = (number,) if self.numbered else ()
+        arguments = (*self.carried, *tile, *numbers, *self.passed)
         carried = ", ".join(self.carried)
         return laid_out(f"{carried} = {self.name}_tile({', '.join(arguments)})", 12)
 
@@ -53,31 +56,39 @@ def bands_of(condition: Condition, *, keys: bool) -> Bands | None:
     return found if isinstance(found, Bands) and found.ordered else None
 
 
-def closed(condition: Condition, call: Call, *, keys: bool) -> Iterator[Loop]:
-    """Loops in closed form over the tiles of each band, from left to right."""
+def closed(condition: Condition, call: Call, *, keys: bool, leftwards: bool) -> Iterator[Loop]:
+    """Loops in closed form over the tiles of each band, from left to right or `leftwards`."""
     found = bands_of(condition, keys=keys)
     if found is None:
         return
-    texts = bounds_text(found, _NAMES)
-    for number, (band, text) in enumerate(zip(found.bands, texts, strict=True)):
+    pairs = list(zip(found.bands, bounds_text(found, _NAMES), strict=True))
+    place = "begin + end - THERE - step" if leftwards else "step"
+    for number, (band, text) in enumerate(reversed(pairs) if leftwards else pairs):
         ends = f"{text.begin}, {text.end}, {text.sure_begin}, {text.sure_end}"
-        before = (
-            *(("done = tl.maximum(done, end)",) if number else ()),
+        done = "0" if leftwards else "done"
+        before = [
             *text.lines,
-            f"begin, near, far, end = band_of({ends}, there_low, there_count, done, THERE)",
-        )
-        partial = "(place < near) | (place >= far)" if band.guard == TRUE else "True"
-        body = call.lines("place", "there_count", "there_low", partial)
-        yield Loop(before=before, over="for place in range(begin, end, THERE):", body=body)
+            f"begin, near_full, far_full, end = "
+            f"band_of({ends}, there_low, there_count, {done}, THERE)",
+        ]
+        if leftwards and number:
+            before = ["done = begin", *before, "end = tl.minimum(end, done)"]
+        elif number:
+            before = ["done = tl.maximum(done, end)", *before]
+        partial = "(place < near_full) | (place >= far_full)" if band.guard == TRUE else "True"
+        body = call.lines("place", "there_count", "there_low", partial, "place // THERE")
+        over = "for step in range(begin, end, THERE):"
+        yield Loop(before=tuple(before), over=over, body=(f"place = {place}", *body))
 
 
-def table(call: Call) -> Loop:
+def table(call: Call, *, leftwards: bool) -> Loop:
     """The loop over the tiles of a table, whose entries are twice a tile's number, and one more
     where it is not full."""
+    start, stop = "tl.load(starts_at + block)", "tl.load(starts_at + block + 1)"
+    entry = f"{start} + {stop} - 1 - step" if leftwards else "step"
     body = (
-        "entry = tl.load(tiles_at + step)",
+        f"entry = tl.load(tiles_at + {entry})",
         "first, stop, low = span_of(entry // 2, there_count, there_low, there_spans_at, THERE)",
-        *call.lines("first", "stop", "low", "entry % 2 != 0"),
+        *call.lines("first", "stop", "low", "entry % 2 != 0", "entry // 2"),
     )
-    over = "for step in range(tl.load(starts_at + block), tl.load(starts_at + block + 1)):"
-    return Loop(before=(), over=over, body=body)
+    return Loop(before=(), over=f"for step in range({start}, {stop}):", body=body)
