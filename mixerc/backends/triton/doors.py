@@ -18,12 +18,14 @@ HERE, THERE = "row", "column"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Door:
     """A value by its name, along which dimension of a tile its tokens lie ('' for none, as a
-    constant of each head has), its axes, and whether it is a number to compute with."""
+    constant of each head has), its axes, and whether it is a number to compute with. One that is
+    only `multiplied` as a matrix stays in the dtype in which it came."""
 
     name: str
     side: str
     axes: tuple[str, ...] = ()
     real: bool = True
+    multiplied: bool = False
 
     @property
     def tile(self) -> str:
@@ -76,7 +78,7 @@ class Door:
         """The line that loads its tile."""
         mask = self.mask(inside)
         masked = f", mask={mask}, other={'0.0' if self.real else '0'}" if mask else ""
-        cast = ".to(ACC)" if self.real and not self.axes else ""
+        cast = ".to(ACC)" if self.real and not self.multiplied else ""
         return f"{self.tile} = tl.load({self.place(index, first)}{masked}){cast}"
 
     def store(self, value: str, index: str, first: str, inside: str) -> str:

@@ -81,7 +81,7 @@ class Passes:
                 ("weight", "tl.zeros((HERE,), ACC)"),
             ),
             here=more,
-            there=(Door(name="value", side=THERE, axes=(VALUE_AXIS,)),),
+            there=(Door(name="value", side=THERE, axes=(VALUE_AXIS,), multiplied=True),),
             outs=(out, tops, weights),
             after=tuple(after),
         )
@@ -103,9 +103,9 @@ class Passes:
     def _back(self, visit: Visit, kind: str, summary: str) -> Parts:
         keys = kind == "keys"
         query, key = (THERE, HERE) if keys else (HERE, THERE)
-        value = Door(name="value", side=key, axes=(VALUE_AXIS,))
+        value = Door(name="value", side=key, axes=(VALUE_AXIS,), multiplied=True)
         of_rows = (
-            Door(name="cotangent", side=query, axes=(VALUE_AXIS,)),
+            Door(name="cotangent", side=query, axes=(VALUE_AXIS,), multiplied=True),
             *(Door(name=name, side=query) for name in ("tops", "scale", "shift")),
         )
         outs = [door for door, _ in visit.gives]

@@ -108,6 +108,7 @@ class VisitPrinter:
             Table(name=name, rows=rows, keys=keys) for name, rows, keys in sweep.tables
         )
         self.head = False
+        self.multiplied = _multiplied(sweep)
         self.body = Body(_PRINTER, self._of_scores, whole=frozenset(self._axes()))
         for name in _TAKEN:
             self.body.fresh(name)
@@ -206,7 +207,8 @@ class VisitPrinter:
 
     def _door(self, name: str, axes: n.Axes, *, real: bool) -> Door:
         own = tuple(a for a in axes if not is_tile(a))
-        door = Door(name=name, side=_side(axes), axes=own, real=real)
+        multiplied = name in self.multiplied
+        door = Door(name=name, side=_side(axes), axes=own, real=real, multiplied=multiplied)
         self.body.fresh(door.tile)
         return self.doors.setdefault(name, door)
 
@@ -301,3 +303,28 @@ def _full(value: Value) -> str:
     if value.dims == (HERE, THERE):
         return text
     return f"{text} + tl.zeros((HERE, THERE), ACC)" if value.dims else text
+
+
+def _multiplied(sweep: Sweep) -> frozenset[str]:
+    """The loads of scores that are operands of matrix products and nothing else."""
+    functions = (sweep.scores.function, sweep.scores.backward)
+    nodes = dict.fromkeys(node for f in functions if f is not None for node in f.nodes)
+    loads = {arg.name for node in nodes for arg in node.args if isinstance(arg, n.Load)}
+    other = {
+        arg.name
+        for node in nodes
+        for arg in node.args
+        if isinstance(arg, n.Load) and not _is_matrix_product(node)
+    }
+    return frozenset(loads - other)
+
+
+def _is_matrix_product(node: n.Node) -> bool:
+    """Whether rows of one operand meet keys of the other, or are summed over with a pair tile."""
+    match node:
+        case n.Contract(args=(left, right), over=over):
+            sides = [{a for a in arg.axes if is_tile(a)} for arg in (left, right)]
+            shared = (sides[0] & sides[1]) - set(over)
+            return not shared and all(sides) and len(left.axes) == len(right.axes) == 2
+        case _:
+            return False
