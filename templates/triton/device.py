@@ -181,6 +181,17 @@ def band_of(begin, end, sure_begin, sure_end, low, count, done, B: tl.constexpr)
 
 
 @triton.jit
+def in_documents(begin, near, far, end, documents_at, block, B: tl.constexpr):
+    """A band's tiles cut to where a block's documents lie, and the full ones to where all of its
+    tokens are in the same one."""
+    first, last = tl.load(documents_at + 4 * block), tl.load(documents_at + 4 * block + 1)
+    sure, behind = tl.load(documents_at + 4 * block + 2), tl.load(documents_at + 4 * block + 3)
+    begin = tl.maximum(begin, first // B * B)
+    end = tl.minimum(end, tl.cdiv(last, B) * B)
+    return begin, tl.maximum(near, tl.cdiv(sure, B) * B), tl.minimum(far, behind // B * B), end
+
+
+@triton.jit
 def run_total(logs_from, row, low, high, B: tl.constexpr, ACC: tl.constexpr):
     """The sum of the logarithms at low <= j < high."""
     total = tl.zeros([], ACC)

@@ -141,14 +141,66 @@ def walk_of(laid, unit, keys, tiling):
     found = {
         f"{side}_{n}": v for side, of in (("here", here), ("there", there)) for n, v in of.items()
     }
-    found |= dict.fromkeys(("here_spans_at", "there_spans_at", "starts_at", "tiles_at"))
+    found |= dict.fromkeys(TABLES_OF_WALKS)
     found |= {"length": laid.fixed["T"], "start": laid.fixed["keys"] - unit.tokens}
     found |= {"blocks": -(-here["count"] // tiling[0]), "CLOSED": sweep.closed and whole}
     found["there_blocks"] = sum(-(-count // tiling[1]) for _, _, count in stretches)
+    if found["CLOSED"] and sweep.documents:
+        found["documents_at"] = documents_of(laid, keys, tiling[0], found)
     if found["CLOSED"]:
         return found
     side = (tiling[1], tiling[0]) if keys else tiling[:2]
     return found | planned(laid, (unit, stretches), keys, side)
+
+
+TABLES_OF_WALKS = ("here_spans_at", "there_spans_at", "starts_at", "tiles_at", "documents_at")
+
+
+def documents_of(laid, keys, side, walk):
+    """For each block (first, behind the last) of the tokens over there that are in a document with
+    one of it, and of those that are in the same run with all of it; no number leaves the device."""
+    ends = []
+    for name in laid.sweep.documents:
+        value = laid.keys[f"{name}_s"].flatten()
+        ends.append(torch.stack((*occurrences(value), *runs_of(value))))
+    ends = torch.stack(ends)
+    first, last = ends[:, 0].amax(0), ends[:, 1].amin(0)
+    sure, behind = ends[:, 2].amax(0), ends[:, 3].amin(0)
+    start = walk["start"]
+    if not keys:
+        first, last, sure, behind = (x[start:] for x in (first, last, sure, behind))
+    shift = start if keys else 0
+    made = (
+        of_blocks(first - shift, side, torch.amin),
+        of_blocks(last - shift, side, torch.amax),
+        of_blocks(sure - shift, side, torch.amax),
+        of_blocks(behind - shift, side, torch.amin),
+    )
+    return torch.stack(made, 1).clamp(min=0).to(torch.int32)
+
+
+def occurrences(values):
+    """For each token the first one with the same value, and the one behind the last."""
+    ordered, places = values.sort(stable=True)
+    first, last = runs_of(ordered)
+    back = places.argsort()
+    return places[first][back], (places[last - 1] + 1)[back]
+
+
+def runs_of(values):
+    """For each token the first one of its run of equal values, and the one behind the last."""
+    index = torch.arange(len(values), device=values.device)
+    edge = torch.ones_like(index, dtype=torch.bool)
+    edge[1:] = values[1:] != values[:-1]
+    first = torch.where(edge, index, 0).cummax(0).values
+    ends = torch.where(edge, index, len(values)).flip(0).cummin(0).values.flip(0)
+    return first, torch.cat((ends[1:], torch.full_like(ends[:1], len(values))))
+
+
+def of_blocks(x, side, join):
+    """The least or the greatest number of each block of tokens."""
+    more = -len(x) % side
+    return join(torch.cat((x, x[-1:].expand(more))).view(-1, side), 1)
 
 
 def stretches_of(laid, unit, side):

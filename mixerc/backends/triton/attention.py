@@ -10,12 +10,13 @@ from mixerc.backends.module.file import render
 from mixerc.backends.module.identifiers import identifier
 from mixerc.backends.module.layout import laid_out
 from mixerc.backends.module.parts import sweep_fields, sweep_view
+from mixerc.backends.module.signature import names_text
 from mixerc.backends.module.visits import tiles_text
 from mixerc.backends.triton.pass_view import PassView
 from mixerc.backends.triton.passes import Passes
 from mixerc.backends.triton.sweep_tiling import tiles_lines
 from mixerc.backends.triton.tiling import Hardware
-from mixerc.backends.triton.walks import bands_of
+from mixerc.backends.triton.walks import walk_of
 from mixerc.plan import nodes as n
 from mixerc.plan.sweep import Sweep, SweepPlan
 
@@ -48,8 +49,10 @@ def _fields(
         yield from laid_out(view.record, 4)
     yield from laid_out(f"numbers=lambda size: {{{numbers}}},", 4)
     yield from laid_out(f"same={{{same}}},", 4)
-    closed = all(bands_of(each.condition, keys=keys) is not None for keys in (False, True))
-    yield f"closed={closed},"
+    walks = [walk_of(each.condition, keys=keys) for keys in (False, True)]
+    yield f"closed={None not in walks},"
+    documents = walks[0].documents if walks[0] is not None else ()
+    yield f"documents={names_text(documents)},"
 
 
 def _handed_on(sweep: Sweep) -> Iterator[tuple[str, str]]:

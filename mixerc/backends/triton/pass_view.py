@@ -12,7 +12,7 @@ from mixerc.backends.triton.walks import Call, Loop, closed, table
 from mixerc.plan.sweep import Sweep
 
 _COUNTS = ("blocks", "length", "here_count", "there_count", "here_low", "there_low")
-_SPANS = ("here_spans_at", "there_spans_at", "starts_at", "tiles_at")
+_SPANS = ("here_spans_at", "there_spans_at", "starts_at", "tiles_at", "documents_at")
 _SLOTS = ("positions_at", "seen_at")
 _OPTIONS = ("CLOSED", "HERE", "THERE", "ACC", "DOT", "PREC")
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from mixerc.algebra.masks.bands import Bands
 from mixerc.algebra.masks.conditions import TRUE, Condition
-from mixerc.algebra.masks.structure import structure
+from mixerc.algebra.masks.structure import Documents, structure
 from mixerc.algebra.masks.turned import turned
 from mixerc.backends.module.bounds import bounds_text
 from mixerc.backends.module.layout import laid_out
@@ -50,18 +50,32 @@ class Call:
         return laid_out(f"{carried} = {self.name}_tile({', '.join(arguments)})", 12)
 
 
-def bands_of(condition: Condition, *, keys: bool) -> Bands | None:
-    """The bands of keys of a mask, or of queries, if kernels can walk over them in closed form."""
-    found = structure(turned(condition) if keys else condition)
-    return found if isinstance(found, Bands) and found.ordered else None
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Walk:
+    """Tiles in closed form: bands in order, within the intervals of the documents in these
+    streams, if there are any."""
+
+    bands: Bands
+    documents: tuple[str, ...]
+
+
+def walk_of(condition: Condition, *, keys: bool) -> Walk | None:
+    """The walk over keys under a mask, or over queries, if there is a closed form."""
+    match structure(turned(condition) if keys else condition):
+        case Bands(ordered=True) as bands:
+            return Walk(bands=bands, documents=())
+        case Documents(streams=streams, inner=Bands(ordered=True) as bands):
+            return Walk(bands=bands, documents=streams)
+        case _:
+            return None
 
 
 def closed(condition: Condition, call: Call, *, keys: bool, leftwards: bool) -> Iterator[Loop]:
     """Loops in closed form over the tiles of each band, from left to right or `leftwards`."""
-    found = bands_of(condition, keys=keys)
+    found = walk_of(condition, keys=keys)
     if found is None:
         return
-    pairs = list(zip(found.bands, bounds_text(found, _NAMES), strict=True))
+    pairs = list(zip(found.bands.bands, bounds_text(found.bands, _NAMES), strict=True))
     place = "begin + end - THERE - step" if leftwards else "step"
     for number, (band, text) in enumerate(reversed(pairs) if leftwards else pairs):
         ends = f"{text.begin}, {text.end}, {text.sure_begin}, {text.sure_end}"
@@ -75,6 +89,9 @@ def closed(condition: Condition, call: Call, *, keys: bool, leftwards: bool) -> 
             before = ["done = begin", *before, "end = tl.minimum(end, done)"]
         elif number:
             before = ["done = tl.maximum(done, end)", *before]
+        if found.documents:
+            ends = "begin, near_full, far_full, end"
+            before.append(f"{ends} = in_documents({ends}, documents_at, block, THERE)")
         partial = "(place < near_full) | (place >= far_full)" if band.guard == TRUE else "True"
         body = call.lines("place", "there_count", "there_low", partial, "place // THERE")
         over = "for step in range(begin, end, THERE):"
