@@ -119,6 +119,8 @@ class AttentionCore:
                 for function in (part.function, part.backward):
                     if function is not None:
                         found |= dict.fromkeys(sizes_in(function.nodes))
+                        axes = (a for node in function.nodes for a in node.axes)
+                        found |= dict.fromkeys(a.rstrip("'") for a in axes if not is_tile(a))
         roots = [*(line.expr for line in self.attention.lines), self.attention.output]
         nodes = (node for root in roots for node in walk(root))
         found |= dict.fromkeys(node.name for node in nodes if isinstance(node, Size))
