@@ -21,7 +21,8 @@ def attention_lines(attention: Attention, sizes: Mapping[str, float]) -> Iterabl
     for each in attention.sums:
         yield f"  {each.name}  {_how(each)}"
         if each.rows is not None:
-            yield f"  {each.name} is computed where the output reads it: {show_expr(each.rows, TIMED)}"
+            rows = show_expr(each.rows, TIMED)
+            yield f"  {each.name} is computed where the output reads it: {rows}"
     for decay in attention.decays:
         yield f"  the decay {decay} may be given as log_{decay}"
     yield f"  {_engine(tuned(attention))}"
@@ -53,8 +54,8 @@ def _engine(found: Tuned | None) -> str:
 def _costs(attention: Attention, sizes: Mapping[str, float]) -> Iterator[str]:
     counts = {name: int(value) for name, value in sizes.items() if value >= 1}
     plan = sweep_plan(attention, logarithms=frozenset())
-    yield f"Operations of a token and head at T = {LENGTH:,}, counted from the plan, over the keys of"
-    yield f"all tiles of {SIDE} x {SIDE} that are visited:"
+    yield f"Operations of a token and head at T = {LENGTH:,}, counted from the plan, over the keys"
+    yield f"of all tiles of {SIDE} x {SIDE} that are visited:"
     yield f"  {'sum':<8}{'keys':>10}{'products':>12}{'other ops':>12}{'with backward':>28}"
     for each, sweep in zip(attention.sums, plan.sweeps, strict=True):
         yield _cost_line(each, sweep, counts)
