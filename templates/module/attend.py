@@ -207,14 +207,14 @@ def hand_over(unit, d_new, d_keys, totals, places, states):
             d_streams[index][rows, tokens] += d.to(d_streams[index].dtype)
 
 
-def advance(streams, constants, states, given, cu_seqlens):
+def take_tokens(streams, constants, states, given, cu_seqlens):
     """Outputs, token by token; the caches become those after the last token."""
     made = forward(streams, constants, states, given, cu_seqlens, True, in_place=True)
     return made[: len(SWEEPS)]
 
 
-def advance_shapes(streams, constants, states, given, cu_seqlens):
-    """Tensors like those that `advance` gives."""
+def taken_shapes(streams, constants, states, given, cu_seqlens):
+    """Tensors like those that `take_tokens` gives."""
     return empty_outputs(streams, lengths(streams, constants, given))[0]
 
 
