@@ -188,16 +188,15 @@ class _Printed:
 
     def _part(self, condition: Condition, flag: str) -> str:
         """A part of a condition: in brackets, or by a name if it is long."""
-        text = self.joined(condition, flag)
         if not isinstance(condition, All | Some):
-            return text
-        if len(text) <= _SHORT:
-            return f"({text})"
+            return self.joined(condition, flag)
         if condition not in self.numbers:
-            number = len(self.numbers) + 1
-            for each in ("may", "must"):
-                joined = f"{each}_{number} = {self.joined(condition, each)}"
-                self.lines += laid_out(joined, 8)
+            texts = {each: self.joined(condition, each) for each in ("may", "must")}
+            if len(texts["must"]) <= _SHORT:
+                return f"({texts[flag]})"
+            number = len(self.numbers) + 1  # behind those of its parts
+            for each, text in texts.items():
+                self.lines += laid_out(f"{each}_{number} = {text}", 8)
             self.numbers[condition] = number
         return f"{flag}_{self.numbers[condition]}"
 
