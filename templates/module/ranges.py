@@ -91,10 +91,10 @@ def prefix_sums(values):
 
 def between(sums, dim, first, last):
     """The sums of the intervals of a grid."""
-    return taken(sums, dim, last.flatten()) - taken(sums, dim, first.flatten())
+    return summed_to(sums, dim, last.flatten()) - summed_to(sums, dim, first.flatten())
 
 
-def taken(sums, dim, places):
+def summed_to(sums, dim, places):
     """Some places along a dimension; neighbours in order are a view."""
     if len(places) and torch.equal(places, torch.arange(len(places)) + places[0]):
         return sums.narrow(dim, int(places[0]), len(places))
