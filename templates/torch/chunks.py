@@ -123,11 +123,6 @@ def join(*parts):
     return torch.cat([part.expand(*lead, part.shape[-1]) for part in parts], -1)
 
 
-def filled(value, lengths, like, lead):
-    """A number repeated along new axes."""
-    return like.new_full((1,) * lead + lengths, value)
-
-
 def along(chunks, *values, reverse=False):
     """The values of each chunk in turn, as tuples."""
     steps = zip(

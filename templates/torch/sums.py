@@ -8,63 +8,10 @@ LANES = 8
 """Heads of all sequences that are worked on together: their scores stay in caches."""
 
 
-class Part:
-    """A function over values by name: what it reads, and what it gives."""
-
-    def __init__(self, run, reads, gives):
-        self.run, self.reads, self.gives = run, reads, gives
-
-    def __call__(self, values):
-        made = self.run(*(values[name] for name in self.reads))
-        return dict(zip(self.gives, made, strict=True))
-
-
-class Sweep:
-    """One masked sum: its parts, what they give back to the streams, and the tiles of its mask."""
-
-    def __init__(self, **parts):
-        self.__dict__.update(parts)
-        self.plans = {}
-
-
 def lanes(x, dtype, groups, heads):
     """[B, T, h, axes…] as [B, G, r, T, axes…]; whole numbers and conditions as they are."""
     x = x.to(dtype) if x.is_floating_point() else x
     return in_groups(x.transpose(1, 2), groups, heads)
-
-
-def in_groups(x, groups, heads):
-    """[B, h, …] as [B, G, r, …]."""
-    if x.shape[1] in (1, groups):
-        return x.unsqueeze(2) if x.shape[1] != heads or groups == heads else x.unsqueeze(1)
-    if x.shape[1] != heads:
-        x = x.repeat_interleave(heads // x.shape[1], 1)
-    return x.unflatten(1, (groups, heads // groups))
-
-
-def out_of_groups(x):
-    """[B, G, r, T, axes…] as [B, T, h, axes…]."""
-    return x.flatten(1, 2).transpose(1, 2)
-
-
-def heads_of(unit):
-    """How many groups of heads share keys, and how many heads there are."""
-    heads = int(unit.size["heads"])
-    found = {x.shape[2] for x in unit.keys.values()} - {1, heads}
-    return (found.pop() if len(found) == 1 else heads), heads
-
-
-def fixed_of(constants, size, dtype, groups, heads, like):
-    """What no token changes: sizes, the numbers of the heads, constants [B, G, r, axes…], and
-    tables, of which one row serves all."""
-    values = {**size, "head_index": torch.arange(heads, device=like.device, dtype=dtype)}
-    values["head_index"] = values["head_index"].view(1, groups, -1)
-    for name, x in constants.items():
-        if name in TABLES:
-            values[name] = x[0, 0]
-        else:
-            values[name] = in_groups(x.to(dtype), groups, heads)
-    return values
 
 
 def pass_of(sweep, unit):
@@ -91,11 +38,6 @@ def pass_of(sweep, unit):
     return Pass(sweep, fixed, rows, keys, start, planned(sweep, unit, fixed, rows, keys))
 
 
-def with_axis(value, sweep):
-    """The value with one axis, of length 1 where it has none."""
-    return value if sweep.value_axis else value.unsqueeze(-1)
-
-
 def planned(sweep, unit, fixed, rows, keys):
     """For each block of queries the runs of keys that it sees, in places of keys."""
     mark = None if sweep.mask_streams or sweep.tables else (unit.tokens, unit.seen)
@@ -112,50 +54,11 @@ def planned(sweep, unit, fixed, rows, keys):
 def visited(sweep, unit, fixed, rows, keys):
     """The blocks of queries, each with (first key, last key + 1, all allowed) of what it sees."""
     found = [[] for _ in range(0, unit.tokens, SIDE)]
-    for low, key, count in unit.stretches:
-        read = reads_of(sweep, unit, fixed, (rows, keys), low, key, count)
-
-        def pairs(t, s, low=low, key=key):
-            t, s = t.squeeze(-1), s.squeeze(-2)
-            mine = at_places(rows, t - unit.seen) | {"t": t}
-            theirs = at_places(keys, s - low + key) | {"s": s}
-            return allowed_pairs(sweep, fixed, mine, theirs)
-
-        tiles = visits(
-            sweep.tiles,
-            pairs,
-            (unit.seen, unit.tokens),
-            (low, count),
-            (SIDE, SIDE),
-            length=unit.seen + unit.tokens,
-            read=read,
-        )
+    for key, count, tiles in tiles_of(sweep, unit, (fixed, rows, keys), (SIDE, SIDE)):
         for block, each in zip(found, runs(*tiles), strict=True):
             block += [(key + a * SIDE, key + min(b * SIDE, count), full) for a, b, full in each]
     starts = range(0, unit.tokens, SIDE)
     return [(a, min(a + SIDE, unit.tokens), b) for a, b in zip(starts, found, strict=True)]
-
-
-def at_places(values, places):
-    """The values of the one sequence of a unit at some places; a mask reads no axes."""
-    return {n: x.flatten()[places] for n, x in values.items() if x.dim() == 4 and x.shape[1] == 1}
-
-
-def reads_of(sweep, unit, fixed, sides, low, key, count):
-    """What bounds of tiles read: streams of queries and of keys, and tables."""
-    rows, keys = sides
-    found = {}
-    for name in sweep.mask_streams:
-        if f"{name}_t" in rows:
-            found[f"{name}[t]"] = Stretch(rows[f"{name}_t"].flatten(), unit.seen)
-        if f"{name}_s" in keys:
-            found[f"{name}[s]"] = Stretch(keys[f"{name}_s"].flatten()[key : key + count], low)
-    for name, (of_rows, of_keys) in sweep.tables.items():
-        if of_rows and of_keys:
-            found[name] = Grid(fixed[name])
-        else:
-            found[f"{name}[{'t' if of_rows else 's'}]"] = Stretch(fixed[name])
-    return found
 
 
 def sum_forward(sweep, unit, outputs):
@@ -168,11 +71,6 @@ def sum_forward(sweep, unit, outputs):
         outputs[0] = outputs[0].unsqueeze(-1)
     for lane in lanes_of(outputs[0].shape):
         swept(run.narrowed(lane), [x[lane] for x in outputs])
-
-
-def output_of(sweep, o):
-    """A sum as the op gives it."""
-    return out_of_groups(o if sweep.value_axis else o.squeeze(-1))
 
 
 def lanes_of(shape):
@@ -207,46 +105,6 @@ def sum_backward(sweep, unit, o, tops, weights, d_o):
         for name, part in swept_back(mine, g[lane], *theirs).items():
             add(narrowed(found[name], lane), part)
     return handed_back(sweep, unit, run, found, back)
-
-
-def handed_back(sweep, unit, run, found, back):
-    """From cotangents of what scores read to those of streams and constants."""
-    if not sweep.value_axis:
-        found["value"] = found["value"].squeeze(-1)
-    d = {f"d_{name}": x for name, x in found.items()}
-    streams, keys, constants = {}, {}, {}
-    parts = [(sweep.d_queries, run.rows, streams), (sweep.d_keys, run.keys, keys)]
-    made = [(part({**run.fixed, **side, **d}), side, total) for part, side, total in parts]
-    made += [(back, run.rows, streams), ({n: found[n] for n in run.fixed if n in found}, {}, {})]
-    if sweep.decay is not None:
-        side = {f"{n[:-2]}_t": x for n, x in run.keys.items() if n.endswith("_s")}
-        made.append((sweep.d_decay({**run.fixed, **side, **d}), side, keys))
-    for gradients, side, total in made:
-        for name, x in gradients.items():
-            if name in run.fixed:
-                x = as_given(reduced(x, run.fixed[name]).flatten(1, 2), unit.constants[name], 1)
-                constants[name] = constants.get(name, 0) + x
-                continue
-            like = side[f"{name}_t"] if f"{name}_t" in side else side[f"{name}_s"]
-            given = unit.streams[name] if total is streams else unit.keys[name]
-            x = as_given(out_of_groups(reduced(x, like)), given, 2)
-            total[name] = total.get(name, 0) + x
-    return streams, keys, constants
-
-
-def reduced(x, like):
-    """The cotangent of a value that has some dimension but once."""
-    for dim in range(3):
-        if x.shape[dim] > like.shape[dim]:
-            x = x.sum(dim, keepdim=True)
-    return x.expand(like.shape)
-
-
-def as_given(x, given, dim):
-    """The cotangent of a value that was repeated for the heads of its groups."""
-    if x.shape[dim] == given.shape[dim]:
-        return x
-    return x.unflatten(dim, (given.shape[dim], -1)).sum(dim + 1)
 
 
 def token_forward(sweep, streams, caches, seen, constants, size):
@@ -293,12 +151,3 @@ def attended(sweep, fixed, rows, keys, w, open_):
     total, weight = meet(w, with_axis(keys["value"], sweep)), w.sum(-1)
     divisor = divisor_of(sweep, fixed, rows, top, weight)
     return total if divisor is None else total / divisor.unsqueeze(-1), top, weight
-
-
-def since(logs, s, valid):
-    """For each slot the sum of the logarithms of the decays of all later tokens."""
-    order = s.argsort(-1)[:, None, None].expand(logs.shape)
-    inside = torch.where(valid[:, None, None], logs, 0).gather(-1, order)
-    after = inside.flip(-1).cumsum(-1).flip(-1)
-    after = torch.cat((after[..., 1:], torch.zeros_like(after[..., :1])), -1)
-    return torch.empty_like(after).scatter_(-1, order, after)

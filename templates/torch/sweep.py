@@ -101,18 +101,6 @@ class Pass:
         return (scores if top is None else scores.sub_(top.unsqueeze(-1))).exp_()
 
 
-def allowed_pairs(sweep, fixed, rows, keys):
-    """Which pairs the mask allows; a table's entries are looked up at their positions."""
-    of = {**fixed, **rows, **keys}
-    for name, (of_rows, of_keys) in sweep.tables.items():
-        if of_rows and of_keys:
-            places = (rows["t"][..., :, None] // of_rows, keys["s"][..., None, :] // of_keys)
-            of[name] = fixed[name][places]
-        else:
-            of[name] = fixed[name][rows["t"] // of_rows if of_rows else keys["s"] // of_keys]
-    return torch.as_tensor(sweep.allowed(of)["allowed"], dtype=torch.bool)
-
-
 def narrowed(x, lane):
     """Some sequences and groups of heads of a value [B, G, r, …]."""
     if not isinstance(x, torch.Tensor) or x.dim() < 3:
@@ -201,14 +189,6 @@ def finished(run, first, last, made):
     rows = {name: cut(run.rows[name], first, last) for name in names if name in run.rows}
     divisor = divisor_of(run.sweep, run.fixed, rows, top, weight)
     return total if divisor is None else total.div_(divisor.unsqueeze(-1)), top, weight
-
-
-def divisor_of(sweep, fixed, rows, tops, weights):
-    """What each query's sum is divided by, over e^m, and 1 where that is 0; None for nothing."""
-    if sweep.divisor is None:
-        return None
-    made = sweep.divisor({**fixed, **rows, "sum_t": weights, "unit_t": (-tops).exp()})["divisor"]
-    return torch.where(made == 0, 1, made)
 
 
 def swept_back(run, g, d_weights, tops):

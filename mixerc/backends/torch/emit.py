@@ -20,7 +20,7 @@ TORCH = Target(
         *(("torch", "chunks.py"), ("torch", "run.py")),
         *(("module", "ranges.py"), ("module", "visits.py"), ("module", "cache.py")),
         *(("torch", "decays.py"), ("torch", "sweep.py"), ("torch", "sums.py")),
-        *(("module", "attend.py"), ("module", "engine.py")),
+        *(("module", "lanes.py"), ("module", "attend.py"), ("module", "engine.py")),
         ("module", "whole.py"),
     ),
 )

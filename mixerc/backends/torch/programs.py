@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from mixerc.backends.module.core import Core, Inputs
 from mixerc.backends.module.layout import laid_out
 from mixerc.backends.module.names import Names
+from mixerc.backends.module.nodes import NodePrinter
 from mixerc.backends.module.sizes import sizes_of
 from mixerc.backends.torch.kernels import MapView, ScanView, map_view, scan_view
-from mixerc.backends.torch.nodes import NodePrinter
 from mixerc.plan import nodes as n
 from mixerc.plan.distribute import Kernel, Program, Schedule
 from mixerc.plan.plan import loads

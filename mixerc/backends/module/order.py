@@ -6,7 +6,7 @@ Where nothing needs the smaller level any more, the rows are multiplied where th
 
 from dataclasses import dataclass
 
-from mixerc.backends.torch.fused import added_rows
+from mixerc.backends.module.fused import added_rows
 from mixerc.plan import nodes as n
 from mixerc.plan.distribute import Kernel
 

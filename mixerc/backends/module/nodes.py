@@ -7,9 +7,9 @@ chunks in front of them broadcast.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from mixerc.backends.module.fused import added_product, added_rows, grown_rows, sides
+from mixerc.backends.module.order import NOTHING_SHARED, Memory
 from mixerc.backends.module.printer import NumberText, apply_text, number_text, within
-from mixerc.backends.torch.fused import added_product, added_rows, grown_rows, sides
-from mixerc.backends.torch.order import NOTHING_SHARED, Memory
 from mixerc.plan import nodes as n
 from mixerc.plan.build import block_axis
 from mixerc.plan.distribute import is_scalar

@@ -1,16 +1,19 @@
 """The parts of a tile sweep as functions of plain torch, and the record that holds them."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from mixerc.algebra.attention import MaskedSum
+from mixerc.algebra.masks.relative import relative
+from mixerc.backends.module.bodies import KernelPrinter
 from mixerc.backends.module.identifiers import identifier
 from mixerc.backends.module.inline import used_names
 from mixerc.backends.module.layout import laid_out, tuple_text
 from mixerc.backends.module.names import Names
-from mixerc.backends.torch.kernels import KernelPrinter
 from mixerc.plan import nodes as n
 from mixerc.plan.adjoint import cotangent_name
 from mixerc.plan.distribute import Kernel, Schedule, is_scalar
-from mixerc.plan.sweep import ALLOWED, POSITIONS, Part, Sweep
+from mixerc.plan.sweep import ALLOWED, POSITIONS, Part, Sweep, key_names, row_names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,3 +163,36 @@ def _given(node: n.Node) -> bool:
 
 def _rows_first(axes: n.Axes) -> n.Axes:
     return tuple(sorted(axes, key=lambda axis: (axis != n.ROW, axis != n.KEY_ROW)))
+
+
+def sweep_fields(sweep: Sweep, each: MaskedSum, tiles: str) -> tuple[str, ...]:
+    """What the schedule has to know of a sum beside its functions."""
+    tables = [f'"{name}": ({rows}, {keys})' for name, rows, keys in sweep.tables]
+    apart = {*POSITIONS, *(name for name, _, _ in sweep.tables)}
+    streams = dict.fromkeys(x.name for x in sweep.allowed.loads if x.name not in apart)
+    fields = (
+        f"of_rows={_strings(row_names(sweep))}",
+        f"of_keys={_strings(key_names(sweep))}",
+        f"tiles={tiles}",
+        f"tables={{{', '.join(tables)}}}",
+        f"mask_streams={_strings(tuple(streams))}",
+        f"of_mask={_strings(_read(sweep.allowed.loads))}",
+        f"of_divisor={_strings(_read(sweep.divisor.loads if sweep.divisor else ()))}",
+        f"relative={relative(each.condition)}",
+        f"exponential={sweep.exponential}",
+        f"stable={sweep.stable}",
+        f"logarithmic={sweep.logarithmic}",
+        f"value_axis={sweep.value_axis}",
+    )
+    return tuple(line for field in fields for line in laid_out(f"{field},", 4))
+
+
+def _read(loads: Iterable[n.Load]) -> tuple[str, ...]:
+    """The names of values of queries and keys that a part may read; positions always."""
+    sides = {n.ROW: "t", n.KEY_ROW: "s"}
+    found = (f"{x.name}_{side}" for x in loads for row, side in sides.items() if row in x.axes)
+    return tuple(dict.fromkeys((*POSITIONS, *found)))
+
+
+def _strings(names: tuple[str, ...]) -> str:
+    return tuple_text([f'"{name}"' for name in names]) if names else "()"
