@@ -118,6 +118,15 @@ def join(*parts):
     return torch.cat([part.expand(*lead, part.shape[-1]) for part in parts], -1)
 
 
+def along(chunks, *values, reverse=False):
+    """The values of each chunk in turn, as tuples."""
+    steps = zip(
+        *(value.expand(*value.shape[:2], chunks, *value.shape[3:]).unbind(2) for value in values),
+        strict=True,
+    )
+    return reversed(list(steps)) if reverse else steps
+
+
 class Stretch:
     """A stream's values at origin, origin + 1, …, summed up so that any interval has bounds.
 
@@ -127,7 +136,7 @@ class Stretch:
     def __init__(self, values, origin=0):
         self.origin, self.count = origin, len(values)
         if values.dtype == torch.bool:
-            self.sums = prefix_sums(values, 0)
+            self.sums = prefix_sums(values)
         else:
             values = values.long()
             if self.count and int(values.abs().max()) >= 2**40:
@@ -138,15 +147,11 @@ class Stretch:
         """The interval as places among the values."""
         return ((end - self.origin).clamp(0, self.count - 1) for end in (first, last))
 
-    def some(self, first, last):
-        """Whether a value of the interval holds."""
+    def flags(self, first, last):
+        """Whether a value of the interval holds, and whether all of them do."""
         first, last = self.places(first, last)
-        return self.sums[last + 1] > self.sums[first]
-
-    def every(self, first, last):
-        """Whether all of them do."""
-        first, last = self.places(first, last)
-        return self.sums[last + 1] - self.sums[first] == last + 1 - first
+        held = self.sums[last + 1] - self.sums[first]
+        return held > 0, held == last + 1 - first
 
     def least(self, first, last):
         """The least value of the interval."""
@@ -178,39 +183,48 @@ class Stretch:
 
 
 class Grid:
-    """A table of conditions [I, J] over blocks of both times, in sums over its corners."""
+    """A table of conditions [I, J] over blocks of both times, summed up from its corner."""
 
     def __init__(self, values):
-        self.sums = prefix_sums(prefix_sums(values, 0), 1)
+        along = prefix_sums(values)
+        self.sums = prefix_sums(along.T.contiguous()).T  # sums along the last axis are fast
 
-    def some(self, i0, i1, j0, j1):
-        """Whether an entry of rows i0..i1 and columns j0..j1 holds."""
-        return self.holding(i0, i1, j0, j1) > 0
-
-    def every(self, i0, i1, j0, j1):
-        """Whether all of them do."""
-        return self.holding(i0, i1, j0, j1) == (i1 - i0 + 1) * (j1 - j0 + 1)
+    def flags(self, i0, i1, j0, j1):
+        """Whether an entry of rows i0..i1 and columns j0..j1 holds, and whether all of them do."""
+        held = self.holding(i0, i1 + 1, j0, j1 + 1)
+        return held > 0, held == (i1 - i0 + 1) * (j1 - j0 + 1)
 
     def holding(self, i0, i1, j0, j1):
-        """How many of them hold."""
+        """How many of the entries up to i1 and j1 hold."""
         if i0.dim() == 2 and i0.shape[1] == j0.shape[0] == 1:
             return between(between(self.sums, 0, i0, i1), 1, j0, j1)
         if i0.dim() == 2 and i0.shape[0] == j0.shape[1] == 1:
             return between(between(self.sums, 1, j0, j1), 0, i0, i1).T
-        sums, i1, j1 = self.sums, i1 + 1, j1 + 1
-        return sums[i1, j1] - sums[i0, j1] - sums[i1, j0] + sums[i0, j0]
+        return self.sums[i1, j1] - self.sums[i0, j1] - self.sums[i1, j0] + self.sums[i0, j0]
 
 
-def prefix_sums(values, dim):
-    """The sums of no values, of the first one, of the first two, … along a dimension."""
-    zero = torch.zeros_like(values.narrow(dim, 0, 1), dtype=torch.int32)
-    return torch.cat((zero, values.cumsum(dim, dtype=torch.int32)), dim)
+def prefix_sums(values):
+    """The sums of no values, of the first one, of the first two, … along the last axis."""
+    sums = torch.zeros(*values.shape[:-1], values.shape[-1] + 1, dtype=torch.int32)
+    torch.cumsum(values, -1, dtype=torch.int32, out=sums[..., 1:])
+    return sums
 
 
 def between(sums, dim, first, last):
-    """The sums of intervals, from prefix sums."""
-    above, below = last.flatten() + 1, first.flatten()
-    return sums.index_select(dim, above) - sums.index_select(dim, below)
+    """The sums of the intervals of a grid."""
+    return summed_to(sums, dim, last.flatten()) - summed_to(sums, dim, first.flatten())
+
+
+def summed_to(sums, dim, places):
+    """Some places along a dimension; neighbours in order are a view."""
+    if len(places) and torch.equal(places, torch.arange(len(places)) + places[0]):
+        return sums.narrow(dim, int(places[0]), len(places))
+    return sums.index_select(dim, places)
+
+
+def opposite(some, every):
+    """Whether it may fail somewhere, and whether it must everywhere."""
+    return ~every, ~some
 
 
 CELL = 32
@@ -230,8 +244,9 @@ def visits(tiles, pairs, queries, keys, side=(128, 128), *, length, read):
     rows, columns = plane.count(0), plane.count(1)
     cells = plane.bounded(*plane.grid(torch.arange(-(-rows // CELL)), times=CELL))
     counts, blocks, full = [torch.zeros(1, dtype=torch.long)], [], []
-    for index, row in enumerate(cells):
-        strip = plane.strip(row, torch.arange(index * CELL, min((index + 1) * CELL, rows)))
+    high = max(TOGETHER // (CELL * CELL * max(cells.shape[1], 1)), 1)
+    for index in range(0, len(cells), high):
+        strip = plane.strip(cells[index : index + high], index * CELL)
         places = strip.flatten().nonzero().flatten()
         counts.append(strip.count_nonzero(1))
         blocks.append(places % columns)
@@ -272,12 +287,16 @@ class Plane:
         kinds = may.byte() + must.byte()
         return kinds.expand(torch.broadcast_shapes(t[0].shape, s[0].shape))
 
-    def strip(self, cells, rows):
-        """The kinds of the tiles [rows, columns], exactly; decided cells are only filled in."""
-        kinds = cells.repeat_interleave(CELL)[: self.count(1)].repeat(len(rows), 1)
-        columns = (kinds[:1] == 1).flatten().nonzero().flatten()
+    def strip(self, cells, first):
+        """The kinds of the tiles of rows of cells, exactly; decided cells are only filled in."""
+        rows = torch.arange(first, min(first + len(cells) * CELL, self.count(0)))
+        wide = cells.repeat_interleave(CELL, 1)[:, : self.count(1)]
+        kinds = wide.repeat_interleave(CELL, 0)[: len(rows)]
+        columns = (wide == 1).any(0).nonzero().flatten()
         if len(columns):
-            kinds[:, columns] = self.decided(*self.grid(rows, columns))
+            first, last = int(columns[0]), int(columns[-1])
+            run = slice(first, last + 1) if last - first + 1 == len(columns) else columns
+            kinds[:, run] = self.decided(*self.grid(rows, columns))
         return kinds
 
     def decided(self, t, s):
@@ -611,18 +630,6 @@ class Pass:
         return (scores if top is None else scores.sub_(top.unsqueeze(-1))).exp_()
 
 
-def allowed_pairs(sweep, fixed, rows, keys):
-    """Which pairs the mask allows; a table's entries are looked up at their positions."""
-    of = {**fixed, **rows, **keys}
-    for name, (of_rows, of_keys) in sweep.tables.items():
-        if of_rows and of_keys:
-            places = (rows["t"][..., :, None] // of_rows, keys["s"][..., None, :] // of_keys)
-            of[name] = fixed[name][places]
-        else:
-            of[name] = fixed[name][rows["t"] // of_rows if of_rows else keys["s"] // of_keys]
-    return torch.as_tensor(sweep.allowed(of)["allowed"], dtype=torch.bool)
-
-
 def narrowed(x, lane):
     """Some sequences and groups of heads of a value [B, G, r, …]."""
     if not isinstance(x, torch.Tensor) or x.dim() < 3:
@@ -713,14 +720,6 @@ def finished(run, first, last, made):
     return total if divisor is None else total.div_(divisor.unsqueeze(-1)), top, weight
 
 
-def divisor_of(sweep, fixed, rows, tops, weights):
-    """What each query's sum is divided by, over e^m, and 1 where that is 0; None for nothing."""
-    if sweep.divisor is None:
-        return None
-    made = sweep.divisor({**fixed, **rows, "sum_t": weights, "unit_t": (-tops).exp()})["divisor"]
-    return torch.where(made == 0, 1, made)
-
-
 def swept_back(run, g, d_weights, tops):
     """Cotangents by name: of the values of queries, of those of keys, of what no token changes.
 
@@ -788,63 +787,10 @@ SIDE = 128
 LANES = 8
 
 
-class Part:
-    """A function over values by name: what it reads, and what it gives."""
-
-    def __init__(self, run, reads, gives):
-        self.run, self.reads, self.gives = run, reads, gives
-
-    def __call__(self, values):
-        made = self.run(*(values[name] for name in self.reads))
-        return dict(zip(self.gives, made, strict=True))
-
-
-class Sweep:
-    """One masked sum: its parts, what they give back to the streams, and the tiles of its mask."""
-
-    def __init__(self, **parts):
-        self.__dict__.update(parts)
-        self.plans = {}
-
-
 def lanes(x, dtype, groups, heads):
     """[B, T, h, axes…] as [B, G, r, T, axes…]; whole numbers and conditions as they are."""
     x = x.to(dtype) if x.is_floating_point() else x
     return in_groups(x.transpose(1, 2), groups, heads)
-
-
-def in_groups(x, groups, heads):
-    """[B, h, …] as [B, G, r, …]."""
-    if x.shape[1] in (1, groups):
-        return x.unsqueeze(2) if x.shape[1] != heads or groups == heads else x.unsqueeze(1)
-    if x.shape[1] != heads:
-        x = x.repeat_interleave(heads // x.shape[1], 1)
-    return x.unflatten(1, (groups, heads // groups))
-
-
-def out_of_groups(x):
-    """[B, G, r, T, axes…] as [B, T, h, axes…]."""
-    return x.flatten(1, 2).transpose(1, 2)
-
-
-def heads_of(unit):
-    """How many groups of heads share keys, and how many heads there are."""
-    heads = int(unit.size["heads"])
-    found = {x.shape[2] for x in unit.keys.values()} - {1, heads}
-    return (found.pop() if len(found) == 1 else heads), heads
-
-
-def fixed_of(constants, size, dtype, groups, heads, like):
-    """What no token changes: sizes, the numbers of the heads, constants [B, G, r, axes…], and
-    tables, of which one row serves all."""
-    values = {**size, "head_index": torch.arange(heads, device=like.device, dtype=dtype)}
-    values["head_index"] = values["head_index"].view(1, groups, -1)
-    for name, x in constants.items():
-        if name in TABLES:
-            values[name] = x[0, 0]
-        else:
-            values[name] = in_groups(x.to(dtype), groups, heads)
-    return values
 
 
 def pass_of(sweep, unit):
@@ -871,11 +817,6 @@ def pass_of(sweep, unit):
     return Pass(sweep, fixed, rows, keys, start, planned(sweep, unit, fixed, rows, keys))
 
 
-def with_axis(value, sweep):
-    """The value with one axis, of length 1 where it has none."""
-    return value if sweep.value_axis else value.unsqueeze(-1)
-
-
 def planned(sweep, unit, fixed, rows, keys):
     """For each block of queries the runs of keys that it sees, in places of keys."""
     mark = None if sweep.mask_streams or sweep.tables else (unit.tokens, unit.seen)
@@ -892,50 +833,11 @@ def planned(sweep, unit, fixed, rows, keys):
 def visited(sweep, unit, fixed, rows, keys):
     """The blocks of queries, each with (first key, last key + 1, all allowed) of what it sees."""
     found = [[] for _ in range(0, unit.tokens, SIDE)]
-    for low, key, count in unit.stretches:
-        read = reads_of(sweep, unit, fixed, (rows, keys), low, key, count)
-
-        def pairs(t, s, low=low, key=key):
-            t, s = t.squeeze(-1), s.squeeze(-2)
-            mine = at_places(rows, t - unit.seen) | {"t": t}
-            theirs = at_places(keys, s - low + key) | {"s": s}
-            return allowed_pairs(sweep, fixed, mine, theirs)
-
-        tiles = visits(
-            sweep.tiles,
-            pairs,
-            (unit.seen, unit.tokens),
-            (low, count),
-            (SIDE, SIDE),
-            length=unit.seen + unit.tokens,
-            read=read,
-        )
+    for key, count, tiles in tiles_of(sweep, unit, (fixed, rows, keys), (SIDE, SIDE)):
         for block, each in zip(found, runs(*tiles), strict=True):
             block += [(key + a * SIDE, key + min(b * SIDE, count), full) for a, b, full in each]
     starts = range(0, unit.tokens, SIDE)
     return [(a, min(a + SIDE, unit.tokens), b) for a, b in zip(starts, found, strict=True)]
-
-
-def at_places(values, places):
-    """The values of the one sequence of a unit at some places; a mask reads no axes."""
-    return {n: x.flatten()[places] for n, x in values.items() if x.dim() == 4 and x.shape[1] == 1}
-
-
-def reads_of(sweep, unit, fixed, sides, low, key, count):
-    """What bounds of tiles read: streams of queries and of keys, and tables."""
-    rows, keys = sides
-    found = {}
-    for name in sweep.mask_streams:
-        if f"{name}_t" in rows:
-            found[f"{name}[t]"] = Stretch(rows[f"{name}_t"].flatten(), unit.seen)
-        if f"{name}_s" in keys:
-            found[f"{name}[s]"] = Stretch(keys[f"{name}_s"].flatten()[key : key + count], low)
-    for name, (of_rows, of_keys) in sweep.tables.items():
-        if of_rows and of_keys:
-            found[name] = Grid(fixed[name])
-        else:
-            found[f"{name}[{'t' if of_rows else 's'}]"] = Stretch(fixed[name])
-    return found
 
 
 def sum_forward(sweep, unit, outputs):
@@ -948,11 +850,6 @@ def sum_forward(sweep, unit, outputs):
         outputs[0] = outputs[0].unsqueeze(-1)
     for lane in lanes_of(outputs[0].shape):
         swept(run.narrowed(lane), [x[lane] for x in outputs])
-
-
-def output_of(sweep, o):
-    """A sum as the op gives it."""
-    return out_of_groups(o if sweep.value_axis else o.squeeze(-1))
 
 
 def lanes_of(shape):
@@ -987,46 +884,6 @@ def sum_backward(sweep, unit, o, tops, weights, d_o):
         for name, part in swept_back(mine, g[lane], *theirs).items():
             add(narrowed(found[name], lane), part)
     return handed_back(sweep, unit, run, found, back)
-
-
-def handed_back(sweep, unit, run, found, back):
-    """From cotangents of what scores read to those of streams and constants."""
-    if not sweep.value_axis:
-        found["value"] = found["value"].squeeze(-1)
-    d = {f"d_{name}": x for name, x in found.items()}
-    streams, keys, constants = {}, {}, {}
-    parts = [(sweep.d_queries, run.rows, streams), (sweep.d_keys, run.keys, keys)]
-    made = [(part({**run.fixed, **side, **d}), side, total) for part, side, total in parts]
-    made += [(back, run.rows, streams), ({n: found[n] for n in run.fixed if n in found}, {}, {})]
-    if sweep.decay is not None:
-        side = {f"{n[:-2]}_t": x for n, x in run.keys.items() if n.endswith("_s")}
-        made.append((sweep.d_decay({**run.fixed, **side, **d}), side, keys))
-    for gradients, side, total in made:
-        for name, x in gradients.items():
-            if name in run.fixed:
-                x = as_given(reduced(x, run.fixed[name]).flatten(1, 2), unit.constants[name], 1)
-                constants[name] = constants.get(name, 0) + x
-                continue
-            like = side[f"{name}_t"] if f"{name}_t" in side else side[f"{name}_s"]
-            given = unit.streams[name] if total is streams else unit.keys[name]
-            x = as_given(out_of_groups(reduced(x, like)), given, 2)
-            total[name] = total.get(name, 0) + x
-    return streams, keys, constants
-
-
-def reduced(x, like):
-    """The cotangent of a value that has some dimension but once."""
-    for dim in range(3):
-        if x.shape[dim] > like.shape[dim]:
-            x = x.sum(dim, keepdim=True)
-    return x.expand(like.shape)
-
-
-def as_given(x, given, dim):
-    """The cotangent of a value that was repeated for the heads of its groups."""
-    if x.shape[dim] == given.shape[dim]:
-        return x
-    return x.unflatten(dim, (given.shape[dim], -1)).sum(dim + 1)
 
 
 def token_forward(sweep, streams, caches, seen, constants, size):
@@ -1075,6 +932,167 @@ def attended(sweep, fixed, rows, keys, w, open_):
     return total if divisor is None else total / divisor.unsqueeze(-1), top, weight
 
 
+class Part:
+    """A function over values by name: what it reads, and what it gives."""
+
+    def __init__(self, run, reads, gives):
+        self.run, self.reads, self.gives = run, reads, gives
+
+    def __call__(self, values):
+        made = self.run(*(values[name] for name in self.reads))
+        return dict(zip(self.gives, made, strict=True))
+
+
+class Sweep:
+    """One masked sum: its parts, what they give back to the streams, and the tiles of its mask."""
+
+    def __init__(self, **parts):
+        self.__dict__.update(parts)
+        self.plans = {}
+
+
+def in_groups(x, groups, heads):
+    """[B, h, …] as [B, G, r, …]."""
+    if x.shape[1] in (1, groups):
+        return x.unsqueeze(2) if x.shape[1] != heads or groups == heads else x.unsqueeze(1)
+    if x.shape[1] != heads:
+        x = x.repeat_interleave(heads // x.shape[1], 1)
+    return x.unflatten(1, (groups, heads // groups))
+
+
+def out_of_groups(x):
+    """[B, G, r, T, axes…] as [B, T, h, axes…]."""
+    return x.flatten(1, 2).transpose(1, 2)
+
+
+def heads_of(unit):
+    """How many groups of heads share keys, and how many heads there are."""
+    heads = int(unit.size["heads"])
+    found = {x.shape[2] for x in unit.keys.values()} - {1, heads}
+    return (found.pop() if len(found) == 1 else heads), heads
+
+
+def fixed_of(constants, size, dtype, groups, heads, like):
+    """What no token changes: sizes, the numbers of the heads, constants [B, G, r, axes…], and
+    tables, of which one row serves all."""
+    values = {**size, "head_index": torch.arange(heads, device=like.device, dtype=dtype)}
+    values["head_index"] = values["head_index"].view(1, groups, -1)
+    for name, x in constants.items():
+        if name in TABLES:
+            values[name] = x[0, 0]
+        else:
+            values[name] = in_groups(x.to(dtype), groups, heads)
+    return values
+
+
+def with_axis(value, sweep):
+    """The value with one axis, of length 1 where it has none."""
+    return value if sweep.value_axis else value.unsqueeze(-1)
+
+
+def output_of(sweep, o):
+    """A sum as the op gives it."""
+    return out_of_groups(o if sweep.value_axis else o.squeeze(-1))
+
+
+def tiles_of(sweep, unit, values, side):
+    """For each stretch of keys the first one, how many they are, and the tiles that are visited;
+    what masks read is looked at by the CPU."""
+    fixed, rows, keys = (
+        {n: x.cpu() for n, x in each.items() if isinstance(x, torch.Tensor) and reads_it(sweep, n)}
+        for each in values
+    )
+    fixed = values[0] | fixed
+    for low, key, count in unit.stretches:
+
+        def pairs(t, s, low=low, key=key):
+            t, s = t.squeeze(-1), s.squeeze(-2)
+            mine = at_places(rows, t - unit.seen) | {"t": t}
+            theirs = at_places(keys, s - low + key) | {"s": s}
+            return allowed_pairs(sweep, fixed, mine, theirs)
+
+        yield (
+            key,
+            count,
+            visits(
+                sweep.tiles,
+                pairs,
+                (unit.seen, unit.tokens),
+                (low, count),
+                side,
+                length=unit.seen + unit.tokens,
+                read=reads_of(sweep, unit, fixed, (rows, keys), low, key, count),
+            ),
+        )
+
+
+def reads_it(sweep, name):
+    """Whether a mask reads a value of this name: a table, or a stream of queries or keys."""
+    return name in sweep.tables or name.removesuffix("_t").removesuffix("_s") in sweep.mask_streams
+
+
+def at_places(values, places):
+    """The values of the one sequence of a unit at some places; a mask reads no axes."""
+    return {n: x.flatten()[places] for n, x in values.items() if x.dim() == 4 and x.shape[1] == 1}
+
+
+def reads_of(sweep, unit, fixed, sides, low, key, count):
+    """What bounds of tiles read: streams of queries and of keys, and tables."""
+    rows, keys = sides
+    found = {}
+    for name in sweep.mask_streams:
+        if f"{name}_t" in rows:
+            found[f"{name}[t]"] = Stretch(rows[f"{name}_t"].flatten(), unit.seen)
+        if f"{name}_s" in keys:
+            found[f"{name}[s]"] = Stretch(keys[f"{name}_s"].flatten()[key : key + count], low)
+    for name, (of_rows, of_keys) in sweep.tables.items():
+        if of_rows and of_keys:
+            found[name] = Grid(fixed[name])
+        else:
+            found[f"{name}[{'t' if of_rows else 's'}]"] = Stretch(fixed[name])
+    return found
+
+
+def handed_back(sweep, unit, run, found, back):
+    """From cotangents of what scores read to those of streams and constants."""
+    if not sweep.value_axis:
+        found["value"] = found["value"].squeeze(-1)
+    d = {f"d_{name}": x for name, x in found.items()}
+    streams, keys, constants = {}, {}, {}
+    parts = [(sweep.d_queries, run.rows, streams), (sweep.d_keys, run.keys, keys)]
+    made = [(part({**run.fixed, **side, **d}), side, total) for part, side, total in parts]
+    made += [(back, run.rows, streams), ({n: found[n] for n in run.fixed if n in found}, {}, {})]
+    if sweep.decay is not None:
+        side = {f"{n[:-2]}_t": x for n, x in run.keys.items() if n.endswith("_s")}
+        made.append((sweep.d_decay({**run.fixed, **side, **d}), side, keys))
+    for gradients, side, total in made:
+        for name, x in gradients.items():
+            if name in run.fixed:
+                x = as_given(reduced(x, run.fixed[name]).flatten(1, 2), unit.constants[name], 1)
+                constants[name] = constants.get(name, 0) + x
+                continue
+            like = side[f"{name}_t"] if f"{name}_t" in side else side[f"{name}_s"]
+            given = unit.streams[name] if total is streams else unit.keys[name]
+            x = as_given(out_of_groups(reduced(x, like)), given, 2)
+            total[name] = total.get(name, 0) + x
+    return streams, keys, constants
+
+
+def reduced(x, like):
+    """The cotangent of a value that has some dimension but once."""
+    for dim in range(3):
+        if x.shape[dim] > like.shape[dim]:
+            x = x.sum(dim, keepdim=True)
+    return x.expand(like.shape)
+
+
+def as_given(x, given, dim):
+    """The cotangent of a value that was repeated for the heads of its groups."""
+    if x.shape[dim] == given.shape[dim]:
+        return x
+    return x.unflatten(dim, (given.shape[dim], -1)).sum(dim + 1)
+
+
 def since(logs, s, valid):
     """For each slot the sum of the logarithms of the decays of all later tokens."""
     order = s.argsort(-1)[:, None, None].expand(logs.shape)
@@ -1082,6 +1100,26 @@ def since(logs, s, valid):
     after = inside.flip(-1).cumsum(-1).flip(-1)
     after = torch.cat((after[..., 1:], torch.zeros_like(after[..., :1])), -1)
     return torch.empty_like(after).scatter_(-1, order, after)
+
+
+def allowed_pairs(sweep, fixed, rows, keys):
+    """Which pairs the mask allows; a table's entries are looked up at their positions."""
+    of = {**fixed, **rows, **keys}
+    for name, (of_rows, of_keys) in sweep.tables.items():
+        if of_rows and of_keys:
+            places = (rows["t"][..., :, None] // of_rows, keys["s"][..., None, :] // of_keys)
+            of[name] = fixed[name][places]
+        else:
+            of[name] = fixed[name][rows["t"] // of_rows if of_rows else keys["s"] // of_keys]
+    return torch.as_tensor(sweep.allowed(of)["allowed"], dtype=torch.bool)
+
+
+def divisor_of(sweep, fixed, rows, tops, weights):
+    """What each query's sum is divided by, over e^m, and 1 where that is 0; None for nothing."""
+    if sweep.divisor is None:
+        return None
+    made = sweep.divisor({**fixed, **rows, "sum_t": weights, "unit_t": (-tops).exp()})["divisor"]
+    return torch.where(made == 0, 1, made)
 
 
 class Unit:
@@ -1479,7 +1517,7 @@ WINDOW = None
 PINNED = 0
 MASK_READS = True
 WITHOUT = {"recurrent": "Query t = 0 may see the later key s = 1."}
-OPS = f"mixerc_49a981ccbe28_{zlib.crc32(__name__.encode()):08x}"
+OPS = f"mixerc_2f6b61e340e5_{zlib.crc32(__name__.encode()):08x}"
 
 
 def near_queries(q, D):
@@ -1541,9 +1579,8 @@ def near_tiles(t, s, length, read):
     (t0, t1), (s0, s1) = t, s
     may_1, must_1 = t1 + 256 >= s0, t0 + 256 >= s1  # t + 256 >= s
     may_2, must_2 = s1 + 256 >= t0, s0 + 256 >= t1  # s + 256 >= t
-    may_3, must_3 = read["mark[s]"].some(s0, s1), read["mark[s]"].every(s0, s1)  # mark[s]
-    # not mark[t]
-    may_4, must_4 = ~read["mark[t]"].every(t0, t1), ~read["mark[t]"].some(t0, t1)
+    may_3, must_3 = read["mark[s]"].flags(s0, s1)  # mark[s]
+    may_4, must_4 = opposite(*read["mark[t]"].flags(t0, t1))  # not mark[t]
     may = ((may_1 & may_2) | may_3) & may_4
     must = ((must_1 & must_2) | must_3) & must_4
     return may, must
@@ -1629,7 +1666,7 @@ def far_d_divisor(d_divisor):
 def far_tiles(t, s, length, read):
     """Of tiles of queries t and keys s: may a pair be allowed, and is every pair."""
     (t0, t1), (s0, s1) = t, s
-    may_1, must_1 = read["mark[t]"].some(t0, t1), read["mark[t]"].every(t0, t1)  # mark[t]
+    may_1, must_1 = read["mark[t]"].flags(t0, t1)  # mark[t]
     return may_1, must_1
 
 

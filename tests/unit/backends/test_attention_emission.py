@@ -1,4 +1,4 @@
-"""Files of masked attention and of landmarks: text that reads well, and that was read and signed."""
+"""Files of masked attention and of landmarks: text that reads well, and was read and signed."""
 
 import ast
 from collections import Counter
