@@ -46,11 +46,12 @@ def heads_of(unit):
     return (found.pop() if len(found) == 1 else heads), heads
 
 
-def fixed_of(constants, size, dtype, groups, heads, like):
+def fixed_of(constants, size, dtype, groups, first_head, like):
     """What no token changes: sizes, the numbers of the heads, constants [B, G, r, axes…], and
     tables, of which one row serves all."""
-    values = {**size, "head_index": torch.arange(heads, device=like.device, dtype=dtype)}
-    values["head_index"] = values["head_index"].view(1, groups, -1)
+    heads = int(size["heads"])
+    numbers = torch.arange(first_head, first_head + heads, device=like.device, dtype=dtype)
+    values = {**size, "head_index": numbers.view(1, groups, -1)}
     for name, x in constants.items():
         if name in TABLES:
             values[name] = x[0, 0]
