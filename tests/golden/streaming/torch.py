@@ -1220,9 +1220,9 @@ class Unit:
         heads, one = int(self.size["heads"]), object.__new__(Unit)
         one.__dict__.update(self.__dict__)
         one.first_head, one.size = head, {**self.size, "heads": 1}
-        one.streams = {n: x[:, :, place(head, heads, x.shape[2])] for n, x in self.streams.items()}
-        one.keys = {n: x[:, :, place(head, heads, x.shape[2])] for n, x in self.keys.items()}
-        one.constants = {n: x[:, place(head, heads, x.shape[1])] for n, x in self.constants.items()}
+        one.streams = {n: x[:, :, share_of(head, heads, x.shape[2])] for n, x in self.streams.items()}
+        one.keys = {n: x[:, :, share_of(head, heads, x.shape[2])] for n, x in self.keys.items()}
+        one.constants = {n: x[:, share_of(head, heads, x.shape[1])] for n, x in self.constants.items()}
         return one
 
     @property
@@ -1240,7 +1240,7 @@ class Unit:
         return t, s[0] if len(s) == 1 else torch.cat(s)
 
 
-def place(head, heads, copies):
+def share_of(head, heads, copies):
     """Where a value with so many copies has that of a head."""
     first = head // (heads // copies)
     return slice(first, first + 1)
@@ -1355,7 +1355,7 @@ def step(outputs, at, values):
         if head is not None:
             sides = ((streams, 2), (held, 1), (constants, 1))
             one = (
-                {n: x.narrow(dim, place(head, heads, x.shape[dim]).start, 1) for n, x in of.items()}
+                {n: x.narrow(dim, share_of(head, heads, x.shape[dim]).start, 1) for n, x in of.items()}
                 for of, dim in sides
             )
             given, which = (*one, {**size, "heads": 1}, head), slice(head, head + 1)
@@ -1411,7 +1411,7 @@ def backward(streams, constants, states, cotangents, given, cu_seqlens):
 
 def of_copy(head, size, copies):
     """Where a head's copy of a value is, and all of them for no head."""
-    return slice(None) if head is None else place(head, int(size["heads"]), copies)
+    return slice(None) if head is None else share_of(head, int(size["heads"]), copies)
 
 
 def add_found(totals, found, unit, head):
