@@ -1158,9 +1158,13 @@ class Unit:
         heads, one = int(self.size["heads"]), object.__new__(Unit)
         one.__dict__.update(self.__dict__)
         one.first_head, one.size = head, {**self.size, "heads": 1}
-        one.streams = {n: x[:, :, share_of(head, heads, x.shape[2])] for n, x in self.streams.items()}
+        one.streams = {
+            n: x[:, :, share_of(head, heads, x.shape[2])] for n, x in self.streams.items()
+        }
         one.keys = {n: x[:, :, share_of(head, heads, x.shape[2])] for n, x in self.keys.items()}
-        one.constants = {n: x[:, share_of(head, heads, x.shape[1])] for n, x in self.constants.items()}
+        one.constants = {
+            n: x[:, share_of(head, heads, x.shape[1])] for n, x in self.constants.items()
+        }
         return one
 
     @property
@@ -1293,7 +1297,10 @@ def step(outputs, at, values):
         if head is not None:
             sides = ((streams, 2), (held, 1), (constants, 1))
             one = (
-                {n: x.narrow(dim, share_of(head, heads, x.shape[dim]).start, 1) for n, x in of.items()}
+                {
+                    n: x.narrow(dim, share_of(head, heads, x.shape[dim]).start, 1)
+                    for n, x in of.items()
+                }
                 for of, dim in sides
             )
             given, which = (*one, {**size, "heads": 1}, head), slice(head, head + 1)
@@ -1556,11 +1563,24 @@ def check_in_place(mode, state, states, inputs):
         raise ValueError("in_place gives no gradients: use it under torch.no_grad()")
 
 
+def as_given_dtypes(function):
+    """The function without autocast, which would make products of accumulated values narrow."""
+
+    def run(streams, *rest):
+        kind = streams[0].device.type
+        if not torch.is_autocast_enabled(kind):
+            return function(streams, *rest)
+        with torch.autocast(kind, enabled=False):
+            return function(streams, *rest)
+
+    return run
+
+
 def registered(name, arguments, function, shapes):
     """An op of this file, made once a process."""
     if not hasattr(getattr(torch.ops, OPS), name):
         torch.library.define(f"{OPS}::{name}", f"({arguments}) -> Tensor[]")
-        torch.library.impl(f"{OPS}::{name}", "default", function)
+        torch.library.impl(f"{OPS}::{name}", "default", as_given_dtypes(function))
         torch.library.register_fake(f"{OPS}::{name}", shapes)
     return getattr(getattr(torch.ops, OPS), name)
 
