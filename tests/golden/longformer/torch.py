@@ -1852,6 +1852,13 @@ def mix(
     Streams are [B, T, H, axes…] (or groups of heads, or none), parameters [H, axes…]; the state has
     a row for each sequence. With `in_place`, in recurrent mode, the given state is moved on.
     """
+    fixed_size("W", W, 512)
+    heads = q.shape[2]
+    rows = mark.shape[0]
+    streams = [mark.unsqueeze(2), q, k, v, qg, kg, vg]
+    constants = []
+    given = (float(heads), float(W))
+    check_run(mode, state)
     other = ELSEWHERE.get(mark.device.type)
     if other is not None:
         return other(
@@ -1868,13 +1875,6 @@ def mix(
             in_place=in_place,
             W=W,
         )
-    fixed_size("W", W, 512)
-    heads = q.shape[2]
-    rows = mark.shape[0]
-    streams = [mark.unsqueeze(2), q, k, v, qg, kg, vg]
-    constants = []
-    given = (float(heads), float(W))
-    check_run(mode, state)
     states = caches_of(state, streams, cu_seqlens)
     if in_place:
         states = with_room(state, states, streams, mode)

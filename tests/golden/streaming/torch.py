@@ -1832,6 +1832,14 @@ def mix(
     Streams are [B, T, H, axes…] (or groups of heads, or none), parameters [H, axes…]; the state has
     a row for each sequence. With `in_place`, in recurrent mode, the given state is moved on.
     """
+    fixed_size("W", W, 1024)
+    fixed_size("sinks", sinks, 4)
+    heads = q.shape[2]
+    rows = q.shape[0]
+    streams = [q, k, v]
+    constants = []
+    given = (float(heads), float(W), float(sinks))
+    check_run(mode, state)
     other = ELSEWHERE.get(q.device.type)
     if other is not None:
         return other(
@@ -1845,14 +1853,6 @@ def mix(
             W=W,
             sinks=sinks,
         )
-    fixed_size("W", W, 1024)
-    fixed_size("sinks", sinks, 4)
-    heads = q.shape[2]
-    rows = q.shape[0]
-    streams = [q, k, v]
-    constants = []
-    given = (float(heads), float(W), float(sinks))
-    check_run(mode, state)
     states = caches_of(state, streams, cu_seqlens)
     if in_place:
         states = with_room(state, states, streams, mode)
