@@ -24,7 +24,9 @@ def check_inputs(mixer: Mixer, algebra: Algebra, inputs: Mapping[str, Any]) -> N
         if logarithm:
             _within(name, value, bool((value <= 0).all()), "log_a <= 0")
         elif plain in decays:
-            _within(name, value, bool((value.abs() <= 1).all()), "between -1 and 1")
+            least = -1 if algebra.attention is None else 0  # pairs have a decay's logarithm
+            holds = bool(((value >= least) & (value <= 1)).all())
+            _within(name, value, holds, f"between {least} and 1")
         if name in declared:
             _in_range(name, value, declared[name])
 

@@ -193,7 +193,10 @@ def divisor_of(sweep, fixed, rows, tops, weights):
     """What each query's sum is divided by, over e^m, and 1 where that is 0; None for nothing."""
     if sweep.divisor is None:
         return None
-    made = sweep.divisor({**fixed, **rows, "sum_t": weights, "unit_t": (-tops).exp()})["divisor"]
+    of = {**fixed, **rows, "sum_t": weights}
+    if "unit_t" in sweep.divisor.reads:
+        of["unit_t"] = (-tops).exp()
+    made = sweep.divisor(of)["divisor"]
     return torch.where(made == 0, 1, made)
 
 
