@@ -17,8 +17,9 @@ from mixerc.artifact import GeneratedModule
 from mixerc.backends.torch.emit import emit as emit_torch
 from mixerc.backends.torch.emit import emit_attention as emit_torch_attention
 from mixerc.backends.torch.emit import emit_landmarks as emit_landmarks
-from mixerc.backends.triton.emit import BUNDLE
+from mixerc.backends.triton.emit import BUNDLE, refuse_attention
 from mixerc.backends.triton.emit import emit as emit_triton
+from mixerc.backends.triton.emit import emit_attention as emit_triton_attention
 from mixerc.backends.triton.tiling import HARDWARE
 from mixerc.frontend import syntax
 from mixerc.frontend.check import check as check_spec
@@ -80,6 +81,9 @@ def emit(target: str, mixer: Mixer, linear: Linear, plan: Plan, spec: str) -> Ge
 ATTENTION_EMITTERS: dict[str, Callable[[Mixer, SweepPlan, str], GeneratedModule]] = {
     "torch": emit_torch_attention,
     "auto": partial(emit_torch_attention, devices=True),
+    "triton": partial(emit_triton_attention, HARDWARE["sm_90"]),
+    **{f"triton:{name}": partial(emit_triton_attention, one) for name, one in HARDWARE.items()},
+    **{f"bundle:{name}": refuse_attention for name in HARDWARE},
 }
 """The same for masked attention."""
 
@@ -88,7 +92,8 @@ def lowered_attention(
     target: str, mixer: Mixer, attention: Attention, spec: str, logarithms: frozenset[str]
 ) -> tuple[SweepPlan, GeneratedModule]:
     """The plan of masked attention and its file."""
-    made = sweep_plan(attention, logarithms=logarithms)
+    kernels = not target.startswith(("torch", "auto"))  # they scale scores that they do not store
+    made = sweep_plan(attention, logarithms=logarithms, scaled_queries=not kernels)
     return made, ATTENTION_EMITTERS[target](mixer, made, spec)
 
 

@@ -85,19 +85,23 @@ class SweepPlan:
     logarithms: frozenset[str]
 
 
-def sweep_plan(attention: Attention, *, logarithms: frozenset[str]) -> SweepPlan:
-    """The plan of masked attention."""
+def sweep_plan(
+    attention: Attention, *, logarithms: frozenset[str], scaled_queries: bool = True
+) -> SweepPlan:
+    """The plan of masked attention. With `scaled_queries` a number that scores are multiplied by
+    goes to the queries, which are fewer; without, they are not rounded once more for it."""
     return SweepPlan(
         attention=attention,
-        sweeps=tuple(_sweep(each, logarithms) for each in attention.sums),
+        sweeps=tuple(_sweep(each, logarithms, scaled_queries) for each in attention.sums),
         logarithms=logarithms,
     )
 
 
-def _sweep(each: MaskedSum, logarithms: frozenset[str]) -> Sweep:
+def _sweep(each: MaskedSum, logarithms: frozenset[str], scaled_queries: bool) -> Sweep:
     b = Builder(logarithms)
     cut = _Cut(b, each.name)
-    score = cut.of_pairs(_scaled_rows(b, b.spread(lower(b, each.score), (n.ROW, n.KEY_ROW))))
+    score = b.spread(lower(b, each.score), (n.ROW, n.KEY_ROW))
+    score = cut.of_pairs(_scaled_rows(b, score) if scaled_queries else score)
     value = b.spread(lower(b, each.value), (n.KEY_ROW,))
     decay = None if each.decay is None else _decay(each.decay, logarithms)
     return Sweep(

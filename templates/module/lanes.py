@@ -70,7 +70,7 @@ def output_of(sweep, o):
     return out_of_groups(o if sweep.value_axis else o.squeeze(-1))
 
 
-def tiles_of(sweep, unit, values, side):
+def tiles_of(sweep, unit, values, side, stretches):
     """For each stretch of keys the first one, how many they are, and the tiles that are visited;
     what masks read is looked at by the CPU."""
     fixed, rows, keys = (
@@ -78,7 +78,7 @@ def tiles_of(sweep, unit, values, side):
         for each in values
     )
     fixed = values[0] | fixed
-    for low, key, count in unit.stretches:
+    for low, key, count in stretches:
 
         def pairs(t, s, low=low, key=key):
             t, s = t.squeeze(-1), s.squeeze(-2)

@@ -54,7 +54,8 @@ def planned(sweep, unit, fixed, rows, keys):
 def visited(sweep, unit, fixed, rows, keys):
     """The blocks of queries, each with (first key, last key + 1, all allowed) of what it sees."""
     found = [[] for _ in range(0, unit.tokens, SIDE)]
-    for key, count, tiles in tiles_of(sweep, unit, (fixed, rows, keys), (SIDE, SIDE)):
+    values, side = (fixed, rows, keys), (SIDE, SIDE)
+    for key, count, tiles in tiles_of(sweep, unit, values, side, unit.stretches):
         for block, each in zip(found, runs(*tiles), strict=True):
             block += [(key + a * SIDE, key + min(b * SIDE, count), full) for a, b, full in each]
     starts = range(0, unit.tokens, SIDE)

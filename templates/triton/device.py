@@ -139,3 +139,152 @@ def power(x, y):
 def matmul(a, b, ACC: tl.constexpr, DOT: tl.constexpr, PREC: tl.constexpr):
     """A matrix product in the dtype of the inputs, summed in that of accumulation."""
     return tl.dot(a.to(DOT), b.to(DOT), input_precision=PREC, out_dtype=ACC)
+
+
+@triton.jit
+def floor_mod(a, b):
+    """The remainder with the sign of b, however `%` rounds."""
+    r = a % b
+    return tl.where((r != 0) & ((r < 0) != (b < 0)), r + b, r)
+
+
+@triton.jit
+def floor_div(a, b):
+    """The quotient rounded down, however `//` rounds."""
+    return (a - floor_mod(a, b)) // b
+
+
+@triton.jit
+def span_of(block, count, low, spans_at, B: tl.constexpr):
+    """A block's first token, the end of its run, and the position of token 0 if the run is all.
+
+    Runs whose positions do not follow each other have a table of their blocks.
+    """
+    if spans_at is None:
+        first, stop = block * B, count
+    else:
+        first, stop = tl.load(spans_at + 3 * block), tl.load(spans_at + 3 * block + 1)
+        low = tl.load(spans_at + 3 * block + 2)
+    return first, stop, low
+
+
+@triton.jit
+def band_of(begin, end, sure_begin, sure_end, low, count, done, B: tl.constexpr):
+    """A band's tiles from positions: where they begin, from where to where they are full, their
+    end. Tiles before `done` were visited."""
+    begin = tl.maximum(begin - low, done) // B * B
+    end = tl.maximum(tl.cdiv(tl.minimum(end - low, count), B) * B, begin)
+    near = tl.cdiv(tl.maximum(sure_begin - low, 0), B) * B
+    near = tl.minimum(tl.maximum(near, begin), end)
+    far = tl.maximum(tl.minimum(sure_end - low, count), 0) // B * B
+    return begin, near, tl.minimum(tl.maximum(far, near), end), end
+
+
+@triton.jit
+def in_documents(begin, near, far, end, documents_at, block, B: tl.constexpr):
+    """A band's tiles cut to where a block's documents lie, and the full ones to where all of its
+    tokens are in the same one."""
+    first, last = tl.load(documents_at + 4 * block), tl.load(documents_at + 4 * block + 1)
+    sure, behind = tl.load(documents_at + 4 * block + 2), tl.load(documents_at + 4 * block + 3)
+    begin = tl.maximum(begin, first // B * B)
+    end = tl.minimum(end, tl.cdiv(last, B) * B)
+    return begin, tl.maximum(near, tl.cdiv(sure, B) * B), tl.minimum(far, behind // B * B), end
+
+
+@triton.jit
+def run_total(logs_from, row, low, high, B: tl.constexpr, ACC: tl.constexpr):
+    """The sum of the logarithms at low <= j < high."""
+    total = tl.zeros([], ACC)
+    for place in range(low, high, B):
+        j = place + tl.arange(0, B)
+        total += tl.sum(tl.load(logs_from + j.to(tl.int64) * row, mask=j < high, other=0.0), axis=0)
+    return total
+
+
+@triton.jit
+def later_sums(logs_from, row, first, stop, B: tl.constexpr):
+    """For each key from the first one on, the sum of the logarithms behind it up to `stop`."""
+    j = first + 1 + tl.arange(0, B)
+    logs = tl.load(logs_from + j.to(tl.int64) * row, mask=j < stop, other=0.0)
+    return tl.cumsum(logs, axis=0, reverse=True)
+
+
+@triton.jit
+def decay_of_rows(
+    first, stop, near, between, edge, runs, logs_from, row, B: tl.constexpr, ACC: tl.constexpr
+):
+    """The logarithms of the decays of a tile, whose queries stand at the places from `near` on.
+
+    The walk is from right to left; `between` is the sum over edge <= j < near. Then what it is
+    when the tile is passed. Nothing is subtracted.
+    """
+    last = tl.minimum(first + B, stop)
+    end = tl.minimum(last, near)
+    between += run_total(logs_from, row, last, edge, B, ACC)
+    after = later_sums(logs_from, row, first, end, B)
+    if last > near:
+        later = near + tl.arange(0, runs.shape[0])[:, None] > first + tl.arange(0, B)[None, :]
+        decay = tl.cumsum(tl.where(later, runs[:, None], 0.0), axis=0) + after[None, :]
+    else:
+        decay = tl.cumsum(runs, axis=0)[:, None] + (after + between)[None, :]
+    between += run_total(logs_from, row, first, end, B, ACC)
+    return decay, between, tl.minimum(first, near)
+
+
+@triton.jit
+def decay_of_keys(
+    first,
+    stop,
+    here,
+    here_stop,
+    between,
+    edge,
+    runs,
+    logs_from,
+    row,
+    B: tl.constexpr,
+    ACC: tl.constexpr,
+):
+    """The same for keys from `here` on, and queries at the places from `first` on.
+
+    The walk is from left to right; `between` is the sum over the places from the last key to edge.
+    """
+    last = tl.minimum(here + B, here_stop)
+    between += run_total(logs_from, row, edge, first, B, ACC)
+    after = later_sums(logs_from, row, here, tl.minimum(last, first), B)
+    if last > first:
+        later = first + tl.arange(0, runs.shape[0])[None, :] > here + tl.arange(0, B)[:, None]
+        decay = tl.cumsum(tl.where(later, runs[None, :], 0.0), axis=1) + after[:, None]
+    else:
+        decay = tl.cumsum(runs, axis=0)[None, :] + (after + between)[:, None]
+    stop = tl.minimum(first + runs.shape[0], stop)
+    between += run_total(logs_from, row, tl.maximum(first, last), stop, B, ACC)
+    return decay, between, tl.maximum(stop, last)
+
+
+@triton.jit
+def d_decay_of_rows(d, first, stop, near, d_far, d_near, total_at, B: tl.constexpr):
+    """What a tile adds for pairs whose keys lie before the block of queries (a row each, and all
+    of them in memory), and for those within it (a place each)."""
+    if tl.minimum(first + B, stop) > near:
+        later = near + tl.arange(0, d.shape[0])[:, None] > first + tl.arange(0, B)[None, :]
+        d_near += tl.sum(tl.where(later, tl.cumsum(d, axis=0, reverse=True), 0.0), axis=1)
+    else:
+        sums = tl.sum(d, axis=1)
+        d_far += sums
+        tl.store(total_at, tl.sum(sums, axis=0))
+    return d_far, d_near
+
+
+@triton.jit
+def d_decay_of_keys(d, first, here, here_stop, d_before):
+    """What a tile adds to each key, for pairs with the queries of later blocks."""
+    far = first >= tl.minimum(here + d.shape[0], here_stop)
+    return d_before + tl.where(far, tl.sum(d, axis=1), 0.0)
+
+
+@triton.jit
+def sums_before(x):
+    """For each place the sum over those before it."""
+    i = tl.arange(0, x.shape[0])
+    return tl.sum(tl.where(i[:, None] < i[None, :], x[:, None], 0.0), axis=0)

@@ -14,7 +14,7 @@ def start(kernel, programs, options, arguments, dtype):
             "Triton kernels run on a GPU; on a CPU they are interpreted, slowly, "
             "where TRITON_INTERPRET=1 is set before Python starts"
         )
-    if isinstance(kernel, triton.JITFunction) and 1 < arguments["CHUNK"] < 16:
+    if isinstance(kernel, triton.JITFunction) and 1 < arguments.get("CHUNK", 1) < 16:
         raise ValueError("a chunk has 16 tokens or more on a GPU: its matrix units take no fewer")
     # Triton launches on the current device, which is not always that of the tensors.
     index = first.device.index if first.device.type == "cuda" else -1

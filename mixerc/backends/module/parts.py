@@ -34,6 +34,7 @@ class SweepView:
     parts: tuple[PartView, ...]
     tiles: str
     fields: tuple[str, ...]
+    kernels: tuple[str, ...] = ()
 
 
 SUMMARIES = {
@@ -46,10 +47,15 @@ SUMMARIES = {
 }
 
 
-def sweep_view(sweep: Sweep, tiles: str, fields: tuple[str, ...]) -> SweepView:
-    """The view of a sum; `tiles` is the text of its mask's bounds, `fields` what is said of it."""
+def sweep_view(
+    sweep: Sweep, tiles: str, fields: tuple[str, ...], kernels: tuple[str, ...] = ()
+) -> SweepView:
+    """The view of a sum; `tiles` is the text of its mask's bounds, `fields` what is said of it.
+    Scores are not printed where `kernels` make them."""
     views, held = [], []
     for kind, part in sweep.named_parts:
+        if kernels and kind == "scores":
+            continue
         for back in (False, True):
             if back and part.backward is None:
                 continue
@@ -67,6 +73,7 @@ def sweep_view(sweep: Sweep, tiles: str, fields: tuple[str, ...]) -> SweepView:
         parts=tuple(views),
         tiles=tiles.strip(),
         fields=(*(line for each in held for line in laid_out(each, 4)), *absent, *fields),
+        kernels=kernels,
     )
 
 

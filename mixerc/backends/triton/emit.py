@@ -4,17 +4,30 @@ from functools import partial
 
 from mixerc.algebra.linear import Linear
 from mixerc.artifact import GeneratedModule
+from mixerc.backends.module.attention import AttentionCore
 from mixerc.backends.module.core import Core
 from mixerc.backends.module.file import Target, module_file, render
+from mixerc.backends.triton.attention import kernels_text
 from mixerc.backends.triton.programs import LaunchView, programs
 from mixerc.backends.triton.tiling import Hardware
 from mixerc.ir.mixer import Mixer
 from mixerc.plan.plan import Plan
+from mixerc.plan.sweep import SweepPlan
 
 TRITON = Target(
     name="triton",
     needs="torch and triton",
     helpers=(("triton", "device.py"), ("triton", "start.py"), ("triton", "run.py")),
+    imports=("triton", "imports.py"),
+)
+SWEEPS = Target(
+    name="triton",
+    needs="torch and triton",
+    helpers=(
+        *(("triton", "device.py"), ("triton", "start.py"), ("triton", "run.py")),
+        *(("module", "ranges.py"), ("module", "visits.py"), ("module", "cache.py")),
+        *(("triton", "sweep.py"), ("module", "lanes.py"), ("module", "attend.py")),
+    ),
     imports=("triton", "imports.py"),
 )
 BUNDLE = Target(
@@ -42,6 +55,16 @@ def emit(
     least = (hardware.least(partial(x.held, plan.chunk)) for x in every if not x.doors.tokens)
     fits = all(words <= hardware.limit for words in least)
     return module_file(core, kernels, spec, target, fits=fits)
+
+
+def emit_attention(hardware: Hardware, mixer: Mixer, plan: SweepPlan, spec: str) -> GeneratedModule:
+    """The same for masked attention."""
+    return module_file(AttentionCore(mixer, plan), kernels_text(plan, hardware), spec, SWEEPS)
+
+
+def refuse_attention(mixer: Mixer, plan: SweepPlan, spec: str) -> GeneratedModule:
+    """Raises ValueError: the launches of a sweep are not made beforehand yet."""
+    raise ValueError(f"{mixer.name} is masked attention, of which there are no bundles yet")
 
 
 def _tiles(views: tuple[LaunchView, ...], hardware: Hardware, chunk: int) -> str:

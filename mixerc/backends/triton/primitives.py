@@ -39,6 +39,8 @@ TEXTS: dict[str, TextRule] = {
     "sign": _call("sign"),
     "pow": _call("power"),
     "not": _call("negated"),
+    "floordiv": _call("floor_div"),
+    "mod": _call("floor_mod"),
 }
 
 _CALM = """neg add sub mul lerp exp abs sin cos erf where max min expm1 sigmoid logsigmoid softplus

@@ -33,15 +33,17 @@ class Siblings(n.Node):
 class TilePrinter:
     """Prints nodes from the values of their arguments; `tokens`: without rows, for C = 1.
 
-    `turned` are axes that go by another's name where the printer is at work.
+    `turned` are axes that go by another's name where the printer is at work; `blocks` are names of
+    numbers of places that are not those of every kernel.
     """
 
     tokens: bool = False
     turned: tuple[tuple[str, str], ...] = ()
+    blocks: tuple[tuple[str, str], ...] = ()
 
     def block(self, axis: str) -> str:
         """The name of the number of places that a tile holds of an axis here."""
-        return block_of(self.name(axis))
+        return dict(self.blocks).get(axis) or block_of(self.name(axis))
 
     def name(self, axis: str) -> str:
         """The name that an axis goes by here."""
@@ -141,10 +143,10 @@ class TilePrinter:
         over = [a for a in node.over if not is_tile(a)]
         maximum = isinstance(node, n.Max)
         text = self._finite(arg, node.over, "float('-inf')" if maximum else "0.0").text
-        rows = [a for a in node.over if is_tile(a) and not self.tokens]
+        rows = [a for a in node.over if is_tile(a) and a != n.KEY_ROW and not self.tokens]
         if rows:
             text = self._rows_once(text, arg, rows)
-        summed = [ROW] * bool(rows) + over
+        summed = [ROW] * bool(rows) + [COLUMN] * (n.KEY_ROW in node.over) + over
         dims = tuple(d for d in arg.dims if d not in summed)
         for place in sorted((arg.dims.index(d) for d in summed if d in arg.dims), reverse=True):
             text = f"{'tl.max' if maximum else 'tl.sum'}({text}, axis={place})"

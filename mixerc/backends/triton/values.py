@@ -68,7 +68,7 @@ def shape_text(dims: Dims, block: Block) -> str:
 
 def length_text(dim: str, block: Block) -> str:
     """The length of a dimension of a tile: a name of the kernel."""
-    return "CHUNK" if dim in (ROW, COLUMN) else block(dim)
+    return block(dim)
 
 
 def size_of(axis: str) -> str:
@@ -82,6 +82,8 @@ def block_of(axis: str) -> str:
     Of an axis that stands beside another of its own size, as in a product of two keys, it holds
     one place: the tile is as large as one with the first axis alone.
     """
+    if axis in (ROW, COLUMN):
+        return "CHUNK"
     return f"{size_of(axis)}_OTHER" if is_other(axis) else f"{size_of(axis)}_BLOCK"
 
 
