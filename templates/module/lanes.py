@@ -51,7 +51,7 @@ def fixed_of(constants, size, dtype, groups, first_head, like):
     tables, of which one row serves all."""
     heads = int(size["heads"])
     numbers = torch.arange(first_head, first_head + heads, device=like.device, dtype=dtype)
-    values = {**size, "head_index": numbers.view(1, groups, -1)}
+    values = {**size, "first_head": first_head, "head_index": numbers.view(1, groups, -1)}
     for name, x in constants.items():
         if name in TABLES:
             values[name] = x[0, 0]
