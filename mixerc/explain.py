@@ -9,6 +9,7 @@ from mixerc.algebra.linear import Linear, LinearState, decay_names
 from mixerc.algebra.masks.translate import MaskError
 from mixerc.algebra.masks.words import mask_lines
 from mixerc.diagnostics.diagnostic import Diagnostic
+from mixerc.explain_attention import attention_lines
 from mixerc.frontend.growth import growing
 from mixerc.ir.expr import Apply, Expr, Number, Size
 from mixerc.ir.mixer import Mixer, Stack
@@ -40,7 +41,9 @@ def explain_mixer(mixer: Mixer, algebra: Algebra, given: Mapping[str, float]) ->
     lines += ["", *(_note(note) for note in notes)] if notes else []
     if algebra.linear is not None:
         lines += ["", *_forms(algebra.linear), "", *_counts(mixer, algebra.linear, given)]
-    elif mixer.core.branches:
+    if algebra.attention is not None and without_length(mixer, given) is None:
+        lines += ["", *attention_lines(algebra.attention, numeric_sizes(mixer, given))]
+    if algebra.linear is None and mixer.core.branches:
         lines += ["", *_masks(mixer, given)]
     return "\n".join(lines)
 

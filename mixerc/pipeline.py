@@ -120,6 +120,8 @@ class Pipeline:
         """The plan for a chunk length (by default the best one), and the file made from it."""
         linear, attention = self.algebra.linear, self.algebra.attention
         target, text = self.request.target, self.request.source.text
+        if linear is None and chunk is not None:
+            raise ValueError(f"there are no chunks to choose in {self.mixer.name}")
         if self.algebra.landmarks is not None:
             return None, emit_landmarks(self.mixer, self.algebra.landmarks, text)
         if attention is not None:

@@ -26,7 +26,8 @@ from mixerc.ir.walk import core_expressions, walk
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MaskedSum:
     """One sum. `mask` and `condition` say the same: with it, rows that nothing reads see no key.
-    `tables` says over which times, in blocks of how many tokens, each table of the mask is.
+    `tables` says over which times, in blocks of how many tokens, each table of the mask is, and
+    `rows` at which tokens the output reads the sum, if not at all.
 
     `score` is the logarithm of the weight where that is `exponential`, else the weight. `shifted`
     is `normalize` over the sum of weights e^-m · w for any m, divided by e^m: it reads `sum` and
@@ -37,6 +38,7 @@ class MaskedSum:
     mask: Expr
     condition: Condition
     tables: tuple[tuple[str, Index], ...]
+    rows: Expr | None
     score: Expr
     exponential: bool
     value: Expr
@@ -105,6 +107,7 @@ def _sum(mixer: Mixer, branch: Branch, rows: Expr | None) -> MaskedSum:
         mask=seen,
         condition=mask.condition,
         tables=tuple(mask.tables.items()),
+        rows=rows,
         score=branch.weight if score is None else score,
         exponential=score is not None,
         value=branch.value,

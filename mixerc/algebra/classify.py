@@ -124,9 +124,9 @@ def _cache(extent: Extent) -> str:
     """What the recurrent mode keeps."""
     match extent:
         case Ring(window=window, pinned=0):
-            return f"keeps the last {window} tokens"
+            return f"keeps the last {window:,} tokens"
         case Ring(window=window, pinned=pinned):
-            return f"keeps the first {pinned} tokens and the last {window}"
+            return f"keeps the first {pinned:,} tokens and the last {window:,}"
         case _:
             return "keeps all tokens"
 

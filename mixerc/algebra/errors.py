@@ -27,6 +27,17 @@ def future_token(span: Span, pair: str, needs: Span, why: str) -> Diagnostic:
     )
 
 
+def product_of_times(span: Span, condition: str, counts: str) -> Diagnostic:
+    """A mask that multiplies the position of a query by that of a key."""
+    return Diagnostic(
+        slug="product-of-times",
+        message=f"`{condition}` multiplies t by s: {counts}",
+        span=span,
+        notes=("what a query sees follows no pattern that loops, tables or caches could use",),
+        helps=("write a condition on `t - s`, `t // n` or `s % n`, or give a table over `t // n`",),
+    )
+
+
 def row_without_keys(span: Span, row: str) -> Diagnostic:
     """A mask under which some token sees none."""
     return Diagnostic(

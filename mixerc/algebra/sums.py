@@ -6,11 +6,11 @@ o[t] = sum_{s <= t} weight(t, s) · prod_{s<j<=t} decay[j] · value[s],  divided
 from dataclasses import replace
 
 from mixerc.algebra.linear import Linear, LinearState, Readout, Write
+from mixerc.algebra.recurrence import substituted
 from mixerc.algebra.separate import Pair, separate
 from mixerc.algebra.terms import (
     ATTENTION,
     LANDMARK,
-    SEVERAL,
     Factor,
     NotLinear,
     apply,
@@ -20,25 +20,35 @@ from mixerc.algebra.terms import (
     product,
 )
 from mixerc.ir.expr import Apply, Expr, Position, Read, TimeSum
-from mixerc.ir.mixer import Branch, Mixer, State, Value
+from mixerc.ir.mixer import Branch, CoreLine, Mixer, State, Value
 from mixerc.ir.show import show_expr
 from mixerc.ir.sorts import Axis, Time
 from mixerc.ir.walk import map_children, walk
 
 
 def linear_sum(mixer: Mixer) -> Linear:
-    """The linear form of a mixer given as one sum over s."""
-    if len(mixer.core.branches) > 1:
-        raise NotLinear("it joins several sums over s", mixer.core.branches[1].span, SEVERAL)
+    """The linear form of a mixer given as sums over s, each over a plain prefix."""
     for line in mixer.core.lines:
         if any(isinstance(e, TimeSum) for e in walk(line.expr)):
             reason = f"`{show_expr(line.expr)}` sums over every token of the sequence"
             raise NotLinear(reason, line.span, LANDMARK)
-    branch = mixer.core.branches[0]
-    if not branch.states:
-        reason = "the spec keeps a cache of tokens (`state cache`), not a state"
-        raise NotLinear(reason, branch.span, ATTENTION)
-    return _Sum(branch).linear(mixer.core.output)
+    for branch in mixer.core.branches:
+        if not branch.states:
+            reason = "the spec keeps a cache of tokens (`state cache`), not a state"
+            raise NotLinear(reason, branch.span, ATTENTION)
+    values: dict[str, Expr] = {}
+    for line in mixer.core.lines:
+        values[line_name(line)] = substituted(line.expr, values)
+    found = Linear(states=(), readouts=(), output=substituted(mixer.core.output.expr, values))
+    for branch in mixer.core.branches:
+        others = {state.name for other in mixer.core.branches for state in other.states}
+        found = _Sum(branch, found, frozenset(others)).linear()
+    return found
+
+
+def line_name(line: CoreLine) -> str:
+    """The name that a line of the core defines."""
+    return line.name if isinstance(line, Value) else line.state
 
 
 def strict_prefix(mask: Expr) -> bool:
@@ -58,10 +68,15 @@ def strict_prefix(mask: Expr) -> bool:
 
 
 class _Sum:
-    """Builds the states and readouts of one branch."""
+    """Builds the states and readouts of one branch, behind those of the branches before it.
 
-    def __init__(self, branch: Branch) -> None:
+    `declared` are the names of all states that the spec declares.
+    """
+
+    def __init__(self, branch: Branch, before: Linear, declared: frozenset[str]) -> None:
         self.branch = branch
+        self.before = before
+        self.taken = declared | {state.name for state in before.states}
         self.strict = strict_prefix(branch.mask)
         self.pairs = separate(branch.weight)
         self.decays = factors(branch.decay) if branch.decay is not None else []
@@ -69,13 +84,17 @@ class _Sum:
         self.states: list[LinearState] = []
         self.readouts: list[Readout] = []
 
-    def linear(self, output: Value) -> Linear:
+    def linear(self) -> Linear:
+        """The branches before, and this one."""
         value = at_token(self.branch.value)
         total = self._total(value, self.branch.value.sort.axes)
         if self.branch.normalize is not None:
             total = apply("div", total, self._normalizer(self.branch.normalize))
-        result = _replace_read(output.expr, self.branch.name, total)
-        return Linear(states=tuple(self.states), readouts=tuple(self.readouts), output=result)
+        return Linear(
+            states=(*self.before.states, *self.states),
+            readouts=(*self.before.readouts, *self.readouts),
+            output=_replace_read(self.before.output, self.branch.name, total),
+        )
 
     def _normalizer(self, normalize: Expr) -> Expr:
         if not any(isinstance(e, Read) and e.name == "sum" for e in walk(normalize)):
@@ -114,7 +133,7 @@ class _Sum:
         query = pair.query
         if self.strict:
             query = (*query, *(Factor(expr=d) for d in along_keys))
-        name = f"#{len(self.readouts)}"
+        name = f"#{len(self.before.readouts) + len(self.readouts)}"
         self.readouts.append(Readout(name=name, state=state.name, query=query, before=self.strict))
         sort = replace(self.branch.sort, axes=value_axes)
         read = Read(name=name, time=Time.T, sort=sort, span=self.branch.span)
@@ -160,7 +179,7 @@ class _Sum:
                 self.unclaimed.remove(state)
                 return state.name, state.sort.axes
         stem = "sum" if weights else "S"
-        taken = {state.name for state in self.states} | {s.name for s in self.branch.states}
+        taken = {state.name for state in self.states} | self.taken
         name = stem
         for suffix in range(1, 10):
             if name not in taken:

@@ -58,7 +58,7 @@ def masked_subject(spec: str | Path, mixer: Mixer, setting: Setting) -> MaskedSu
         raise ValueError(f"{mixer.name} has the input {own[0]}, which this benchmark does not draw")
     comparison = compared(mixer.name)
     sizes = _sizes(mixer, setting, comparison.sizes)
-    core = compile_spec(spec, target="torch", **sizes)
+    core = compile_spec(spec, target="auto", **sizes)
     said = core.modes["parallel"]
     return MaskedSubject(
         mixer=mixer,

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from mixerc.algebra.classify import Algebra
-from mixerc.algebra.linear import decay_names
 from mixerc.ir.mixer import Input, Mixer, Range
 
 
@@ -16,7 +15,7 @@ def check_inputs(mixer: Mixer, algebra: Algebra, inputs: Mapping[str, Any]) -> N
     declared = {
         line.name: line.range for line in mixer.lines if isinstance(line, Input) and line.range
     }
-    decays = decay_names(algebra.linear) if algebra.linear is not None else ()
+    decays = algebra.decays
     for name, value in inputs.items():
         plain = name.removeprefix("log_")
         logarithm = plain in decays and plain != name
@@ -25,7 +24,9 @@ def check_inputs(mixer: Mixer, algebra: Algebra, inputs: Mapping[str, Any]) -> N
         if logarithm:
             _within(name, value, bool((value <= 0).all()), "log_a <= 0")
         elif plain in decays:
-            _within(name, value, bool((value.abs() <= 1).all()), "between -1 and 1")
+            least = -1 if algebra.attention is None else 0  # pairs have a decay's logarithm
+            holds = bool(((value >= least) & (value <= 1)).all())
+            _within(name, value, holds, f"between {least} and 1")
         if name in declared:
             _in_range(name, value, declared[name])
 

@@ -19,6 +19,7 @@ class Unit:
 
     def __init__(self, streams, keys, constants, size, seen):
         self.streams, self.keys, self.constants, self.size = streams, keys, constants, size
+        self.first_head = 0
         first = next(iter(streams.values()))
         self.rows, self.tokens, self.seen = first.shape[0], first.shape[1], seen
         self.stretches, key = [], 0
@@ -31,6 +32,20 @@ class Unit:
             self.stretches.append((low, key, count + self.tokens))
         else:
             self.stretches.append((seen, key, self.tokens))
+
+    def of_head(self, head):
+        """The same for one head alone."""
+        heads, one = int(self.size["heads"]), object.__new__(Unit)
+        one.__dict__.update(self.__dict__)
+        one.first_head, one.size = head, {**self.size, "heads": 1}
+        one.streams = {
+            n: x[:, :, share_of(head, heads, x.shape[2])] for n, x in self.streams.items()
+        }
+        one.keys = {n: x[:, :, share_of(head, heads, x.shape[2])] for n, x in self.keys.items()}
+        one.constants = {
+            n: x[:, share_of(head, heads, x.shape[1])] for n, x in self.constants.items()
+        }
+        return one
 
     @property
     def dtype(self):
@@ -45,6 +60,18 @@ class Unit:
         t = torch.arange(self.seen, self.seen + self.tokens, device=device, dtype=torch.int32)
         s = [torch.arange(*part, device=device, dtype=torch.int32) for part in parts]
         return t, s[0] if len(s) == 1 else torch.cat(s)
+
+
+def share_of(head, heads, copies):
+    """Where a value with so many copies has that of a head."""
+    first = head // (heads // copies)
+    return slice(first, first + 1)
+
+
+def by_heads(constants, heads):
+    """None for all heads together, or each head where a table makes their masks differ."""
+    together = all(constants[name].shape[1] == 1 for name in TABLES)
+    return [None] if together else list(range(heads))
 
 
 def units(streams, constants, states, size, cu_seqlens):
@@ -92,8 +119,12 @@ def forward(streams, constants, states, given, cu_seqlens, recurrent, in_place=F
     caches = after_tokens(streams, states, cu_seqlens)
     with torch.inference_mode():
         for unit, of_states, rows, tokens in units(streams, constants, states, size, cu_seqlens):
-            for index, sweep in enumerate(SWEEPS):
-                sum_forward(sweep, unit, [out[rows, tokens] for out in of_sum(outputs, index)])
+            for head in by_heads(unit.constants, int(size["heads"])):
+                mine = unit if head is None else unit.of_head(head)
+                which = slice(None) if head is None else slice(head, head + 1)
+                for index, sweep in enumerate(SWEEPS):
+                    made = [out[rows, tokens][:, :, which] for out in of_sum(outputs, index)]
+                    sum_forward(sweep, mine, made)
             for name, cache in zip(CACHED, caches, strict=False):
                 slots = cache.shape[2]
                 cache[of_states] = refilled(unit.keys[name], unit.seen, unit.tokens, slots)
@@ -137,14 +168,26 @@ def stepped(streams, constants, states, size, outputs, cu_seqlens, in_place):
     return states
 
 
-def step(outputs, place, values):
+def step(outputs, at, values):
     """The outputs of one token, and what is saved of it."""
-    (rows, token), (streams, caches, constants, size) = place, values
-    held = dict(zip(CACHED, caches, strict=False))
-    for index, sweep in enumerate(SWEEPS):
-        made = token_forward(sweep, streams, held, caches[-1], constants, size)
-        for out, value in zip(of_sum(outputs, index), made, strict=True):
-            out[rows, token : token + 1] = value.to(out.dtype)
+    (rows, token), (streams, caches, constants, size) = at, values
+    held, heads = dict(zip(CACHED, caches, strict=False)), int(size["heads"])
+    for head in by_heads(constants, heads):
+        given, which = (streams, held, constants, size, 0), slice(None)
+        if head is not None:
+            sides = ((streams, 2), (held, 1), (constants, 1))
+            one = (
+                {
+                    n: x.narrow(dim, share_of(head, heads, x.shape[dim]).start, 1)
+                    for n, x in of.items()
+                }
+                for of, dim in sides
+            )
+            given, which = (*one, {**size, "heads": 1}, head), slice(head, head + 1)
+        for index, sweep in enumerate(SWEEPS):
+            made = token_forward(sweep, caches[-1], *given)
+            for out, value in zip(of_sum(outputs, index), made, strict=True):
+                out[rows, token : token + 1][:, :, which] = value.to(out.dtype)
 
 
 def of_sum(outputs, index):
@@ -170,31 +213,50 @@ def backward(streams, constants, states, cotangents, given, cu_seqlens):
     d_states = [torch.zeros_like(x, memory_format=torch.contiguous_format) for x in states]
     with torch.inference_mode():
         for unit, of_states, rows, tokens in units(streams, constants, states, size, cu_seqlens):
-            d_new = dict.fromkeys(OF_TOKENS, 0)
+            d_new = {}
             d_keys = {
                 name: d_refilled(d[of_states], unit.seen, unit.tokens)
-                if d.is_floating_point()
-                else 0
                 for name, d in zip(CACHED, d_caches, strict=False)
+                if d.is_floating_point()
             }
-            for index, sweep in enumerate(SWEEPS):
-                mine = (*of_sum(outputs, index), d_outputs[index])
-                found = sum_backward(sweep, unit, *(x[rows, tokens] for x in mine))
-                for total, parts in zip((d_new, d_keys), found, strict=False):
-                    for name, part in parts.items():
-                        total[name] = total.get(name, 0) + part
-                for name, part in found[2].items():
-                    d_constants[CONSTANTS.index(name)][rows] += part
+            for head in by_heads(unit.constants, int(size["heads"])):
+                mine = unit if head is None else unit.of_head(head)
+                which = slice(None) if head is None else slice(head, head + 1)
+                for index, sweep in enumerate(SWEEPS):
+                    given = (*of_sum(outputs, index), d_outputs[index])
+                    cut = (x[rows, tokens][:, :, which] for x in given)
+                    found = sum_backward(sweep, mine, *cut)
+                    add_found((d_new, d_keys), found, unit, head)
+                    for name, part in found[2].items():
+                        total = d_constants[CONSTANTS.index(name)][rows]
+                        total[:, of_copy(head, size, total.shape[1])] += part
             hand_over(unit, d_new, d_keys, (d_streams, d_states), (of_states, rows, tokens), states)
     return [*d_streams, *d_constants, *d_states]
+
+
+def of_copy(head, size, copies):
+    """Where a head's copy of a value is, and all of them for no head."""
+    return slice(None) if head is None else share_of(head, int(size["heads"]), copies)
+
+
+def add_found(totals, found, unit, head):
+    """Adds cotangents of streams of queries and of keys, those of one head in their place."""
+    for total, parts, like in zip(totals, found, (unit.streams, unit.keys), strict=False):
+        for name, part in parts.items():
+            if head is None:
+                total[name] = total[name] + part if name in total else part
+                continue
+            if name not in total:
+                total[name] = torch.zeros_like(like[name], dtype=unit.dtype)
+            total[name][:, :, of_copy(head, unit.size, like[name].shape[2])] += part
 
 
 def hand_over(unit, d_new, d_keys, totals, places, states):
     """Adds the cotangents of a unit's keys to those of its new tokens and of the caches."""
     (d_streams, d_states), (of_states, rows, tokens) = totals, places
     for index, name in enumerate(OF_TOKENS):
-        d = d_new[name]
-        if name in d_keys and isinstance(d_keys[name], torch.Tensor):
+        d = d_new.get(name, 0)
+        if name in d_keys:
             past = d_keys[name].shape[1] - unit.tokens
             d = d + d_keys[name][:, past:]
             if past:
@@ -207,14 +269,14 @@ def hand_over(unit, d_new, d_keys, totals, places, states):
             d_streams[index][rows, tokens] += d.to(d_streams[index].dtype)
 
 
-def advance(streams, constants, states, given, cu_seqlens):
+def take_tokens(streams, constants, states, given, cu_seqlens):
     """Outputs, token by token; the caches become those after the last token."""
     made = forward(streams, constants, states, given, cu_seqlens, True, in_place=True)
     return made[: len(SWEEPS)]
 
 
-def advance_shapes(streams, constants, states, given, cu_seqlens):
-    """Tensors like those that `advance` gives."""
+def taken_shapes(streams, constants, states, given, cu_seqlens):
+    """Tensors like those that `take_tokens` gives."""
     return empty_outputs(streams, lengths(streams, constants, given))[0]
 
 

@@ -46,11 +46,12 @@ def heads_of(unit):
     return (found.pop() if len(found) == 1 else heads), heads
 
 
-def fixed_of(constants, size, dtype, groups, heads, like):
+def fixed_of(constants, size, dtype, groups, first_head, like):
     """What no token changes: sizes, the numbers of the heads, constants [B, G, r, axes…], and
     tables, of which one row serves all."""
-    values = {**size, "head_index": torch.arange(heads, device=like.device, dtype=dtype)}
-    values["head_index"] = values["head_index"].view(1, groups, -1)
+    heads = int(size["heads"])
+    numbers = torch.arange(first_head, first_head + heads, device=like.device, dtype=dtype)
+    values = {**size, "first_head": first_head, "head_index": numbers.view(1, groups, -1)}
     for name, x in constants.items():
         if name in TABLES:
             values[name] = x[0, 0]
@@ -192,7 +193,10 @@ def divisor_of(sweep, fixed, rows, tops, weights):
     """What each query's sum is divided by, over e^m, and 1 where that is 0; None for nothing."""
     if sweep.divisor is None:
         return None
-    made = sweep.divisor({**fixed, **rows, "sum_t": weights, "unit_t": (-tops).exp()})["divisor"]
+    of = {**fixed, **rows, "sum_t": weights}
+    if "unit_t" in sweep.divisor.reads:
+        of["unit_t"] = (-tops).exp()
+    made = sweep.divisor(of)["divisor"]
     return torch.where(made == 0, 1, made)
 
 

@@ -150,10 +150,23 @@ def per_head(x, heads, dim):
     return x.repeat_interleave(heads // x.shape[dim], dim)
 
 
+def as_given_dtypes(function):
+    """The function without autocast, which would make products of accumulated values narrow."""
+
+    def run(streams, *rest):
+        kind = streams[0].device.type
+        if not torch.is_autocast_enabled(kind):
+            return function(streams, *rest)
+        with torch.autocast(kind, enabled=False):
+            return function(streams, *rest)
+
+    return run
+
+
 def registered(name, arguments, function, shapes):
     """An op of this file, made once a process."""
     if not hasattr(getattr(torch.ops, OPS), name):
         torch.library.define(f"{OPS}::{name}", f"({arguments}) -> Tensor[]")
-        torch.library.impl(f"{OPS}::{name}", "default", function)
+        torch.library.impl(f"{OPS}::{name}", "default", as_given_dtypes(function))
         torch.library.register_fake(f"{OPS}::{name}", shapes)
     return getattr(getattr(torch.ops, OPS), name)

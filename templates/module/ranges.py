@@ -15,7 +15,7 @@ class Stretch:
     def __init__(self, values, origin=0):
         self.origin, self.count = origin, len(values)
         if values.dtype == torch.bool:
-            self.sums = prefix_sums(values, 0)
+            self.sums = prefix_sums(values)
         else:
             values = values.long()
             if self.count and int(values.abs().max()) >= 2**40:
@@ -26,15 +26,11 @@ class Stretch:
         """The interval as places among the values."""
         return ((end - self.origin).clamp(0, self.count - 1) for end in (first, last))
 
-    def some(self, first, last):
-        """Whether a value of the interval holds."""
+    def flags(self, first, last):
+        """Whether a value of the interval holds, and whether all of them do."""
         first, last = self.places(first, last)
-        return self.sums[last + 1] > self.sums[first]
-
-    def every(self, first, last):
-        """Whether all of them do."""
-        first, last = self.places(first, last)
-        return self.sums[last + 1] - self.sums[first] == last + 1 - first
+        held = self.sums[last + 1] - self.sums[first]
+        return held > 0, held == last + 1 - first
 
     def least(self, first, last):
         """The least value of the interval."""
@@ -66,39 +62,48 @@ class Stretch:
 
 
 class Grid:
-    """A table of conditions [I, J] over blocks of both times, in sums over its corners."""
+    """A table of conditions [I, J] over blocks of both times, summed up from its corner."""
 
     def __init__(self, values):
-        self.sums = prefix_sums(prefix_sums(values, 0), 1)
+        along = prefix_sums(values)
+        self.sums = prefix_sums(along.T.contiguous()).T  # sums along the last axis are fast
 
-    def some(self, i0, i1, j0, j1):
-        """Whether an entry of rows i0..i1 and columns j0..j1 holds."""
-        return self.holding(i0, i1, j0, j1) > 0
-
-    def every(self, i0, i1, j0, j1):
-        """Whether all of them do."""
-        return self.holding(i0, i1, j0, j1) == (i1 - i0 + 1) * (j1 - j0 + 1)
+    def flags(self, i0, i1, j0, j1):
+        """Whether an entry of rows i0..i1 and columns j0..j1 holds, and whether all of them do."""
+        held = self.holding(i0, i1 + 1, j0, j1 + 1)
+        return held > 0, held == (i1 - i0 + 1) * (j1 - j0 + 1)
 
     def holding(self, i0, i1, j0, j1):
-        """How many of them hold."""
+        """How many of the entries up to i1 and j1 hold."""
         if i0.dim() == 2 and i0.shape[1] == j0.shape[0] == 1:
             return between(between(self.sums, 0, i0, i1), 1, j0, j1)
         if i0.dim() == 2 and i0.shape[0] == j0.shape[1] == 1:
             return between(between(self.sums, 1, j0, j1), 0, i0, i1).T
-        sums, i1, j1 = self.sums, i1 + 1, j1 + 1
-        return sums[i1, j1] - sums[i0, j1] - sums[i1, j0] + sums[i0, j0]
+        return self.sums[i1, j1] - self.sums[i0, j1] - self.sums[i1, j0] + self.sums[i0, j0]
 
 
-def prefix_sums(values, dim):
-    """The sums of no values, of the first one, of the first two, … along a dimension."""
-    zero = torch.zeros_like(values.narrow(dim, 0, 1), dtype=torch.int32)
-    return torch.cat((zero, values.cumsum(dim, dtype=torch.int32)), dim)
+def prefix_sums(values):
+    """The sums of no values, of the first one, of the first two, … along the last axis."""
+    sums = torch.zeros(*values.shape[:-1], values.shape[-1] + 1, dtype=torch.int32)
+    torch.cumsum(values, -1, dtype=torch.int32, out=sums[..., 1:])
+    return sums
 
 
 def between(sums, dim, first, last):
-    """The sums of intervals, from prefix sums."""
-    above, below = last.flatten() + 1, first.flatten()
-    return sums.index_select(dim, above) - sums.index_select(dim, below)
+    """The sums of the intervals of a grid."""
+    return summed_to(sums, dim, last.flatten()) - summed_to(sums, dim, first.flatten())
+
+
+def summed_to(sums, dim, places):
+    """Some places along a dimension; neighbours in order are a view."""
+    if len(places) and torch.equal(places, torch.arange(len(places)) + places[0]):
+        return sums.narrow(dim, int(places[0]), len(places))
+    return sums.index_select(dim, places)
+
+
+def opposite(some, every):
+    """Whether it may fail somewhere, and whether it must everywhere."""
+    return ~every, ~some
 
 
 def remainder_range(low, high, modulus):

@@ -11,7 +11,7 @@ import torch
 CELL = 32
 """Tiles in a row of a cell of the coarse grid."""
 TOGETHER = 2**18
-"""Pairs that are evaluated together."""
+"""Tiles, or pairs, that are looked at together."""
 
 
 def visits(tiles, pairs, queries, keys, side=(128, 128), *, length, read):
@@ -25,8 +25,9 @@ def visits(tiles, pairs, queries, keys, side=(128, 128), *, length, read):
     rows, columns = plane.count(0), plane.count(1)
     cells = plane.bounded(*plane.grid(torch.arange(-(-rows // CELL)), times=CELL))
     counts, blocks, full = [torch.zeros(1, dtype=torch.long)], [], []
-    for index, row in enumerate(cells):
-        strip = plane.strip(row, torch.arange(index * CELL, min((index + 1) * CELL, rows)))
+    high = max(TOGETHER // (CELL * CELL * max(cells.shape[1], 1)), 1)
+    for index in range(0, len(cells), high):
+        strip = plane.strip(cells[index : index + high], index * CELL)
         places = strip.flatten().nonzero().flatten()
         counts.append(strip.count_nonzero(1))
         blocks.append(places % columns)
@@ -67,12 +68,16 @@ class Plane:
         kinds = may.byte() + must.byte()
         return kinds.expand(torch.broadcast_shapes(t[0].shape, s[0].shape))
 
-    def strip(self, cells, rows):
-        """The kinds of the tiles [rows, columns], exactly; decided cells are only filled in."""
-        kinds = cells.repeat_interleave(CELL)[: self.count(1)].repeat(len(rows), 1)
-        columns = (kinds[:1] == 1).flatten().nonzero().flatten()
+    def strip(self, cells, first):
+        """The kinds of the tiles of rows of cells, exactly; decided cells are only filled in."""
+        rows = torch.arange(first, min(first + len(cells) * CELL, self.count(0)))
+        wide = cells.repeat_interleave(CELL, 1)[:, : self.count(1)]
+        kinds = wide.repeat_interleave(CELL, 0)[: len(rows)]
+        columns = (wide == 1).any(0).nonzero().flatten()
         if len(columns):
-            kinds[:, columns] = self.decided(*self.grid(rows, columns))
+            first, last = int(columns[0]), int(columns[-1])
+            run = slice(first, last + 1) if last - first + 1 == len(columns) else columns
+            kinds[:, run] = self.decided(*self.grid(rows, columns))
         return kinds
 
     def decided(self, t, s):

@@ -18,7 +18,7 @@ def pass_of(sweep, unit):
     """The sum as a pass over the unit."""
     groups, heads = heads_of(unit)
     first = next(iter(unit.streams.values()))
-    fixed = fixed_of(unit.constants, unit.size, unit.dtype, groups, heads, first)
+    fixed = fixed_of(unit.constants, unit.size, unit.dtype, groups, unit.first_head, first)
     t, s = unit.positions
     rows = {"t": t, "at_t": t.to(unit.dtype)}
     keys = {"s": s, "at_s": s.to(unit.dtype)}
@@ -108,13 +108,13 @@ def sum_backward(sweep, unit, o, tops, weights, d_o):
     return handed_back(sweep, unit, run, found, back)
 
 
-def token_forward(sweep, streams, caches, seen, constants, size):
+def token_forward(sweep, seen, streams, caches, constants, size, first_head):
     """What `sum_forward` gives, of one token, which its caches hold already."""
     first = next(iter(streams.values()))
     dtype, heads = accumulation(list(streams.values())), int(size["heads"])
     found = {x.shape[2] for x in streams.values()} - {1, heads}
     groups = found.pop() if len(found) == 1 else heads
-    fixed = fixed_of(constants, size, dtype, groups, heads, first)
+    fixed = fixed_of(constants, size, dtype, groups, first_head, first)
     slots = caches[next(iter(caches))].shape[2]
     s, valid = positions(seen, slots)
     rows = {"t": (seen - 1).view(-1, 1, 1, 1)}

@@ -11,14 +11,14 @@ class Laid:
     """One sum over some sequences: values of queries and of keys by name, and what no token
     changes."""
 
-    def __init__(self, sweep, sides, constants, size, heads):
+    def __init__(self, sweep, sides, constants, size, heads, first_head):
         (streams, t), (kept, s) = sides
         first = next(iter(streams.values()))
         self.sweep, (self.groups, self.heads) = sweep, heads
         self.dtype = self.dot = accumulation(list(streams.values()))
         if self.dtype != torch.float64:
             self.dot = product_dtype(list(streams.values()))
-        self.fixed = fixed_of(constants, size, self.dtype, *heads, first)
+        self.fixed = fixed_of(constants, size, self.dtype, heads[0], first_head, first)
         self.fixed |= {"rows": t.shape[-1], "keys": s.shape[-1]}
         self.rows = {"t": t, "at_t": t.to(self.dtype)}
         self.keys = {"s": s, "at_s": s.to(self.dtype)}
@@ -45,7 +45,7 @@ def laid_out(sweep, unit):
         ({name: x.transpose(1, 2) for name, x in values.items()}, places)
         for values, places in zip((unit.streams, unit.keys), unit.positions, strict=True)
     )
-    laid = Laid(sweep, sides, unit.constants, unit.size, heads_of(unit))
+    laid = Laid(sweep, sides, unit.constants, unit.size, heads_of(unit), unit.first_head)
     laid.fixed["T"] = unit.seen + unit.tokens
     if sweep.decay is not None:
         laid.keys |= decay_of(laid)
@@ -378,7 +378,7 @@ def cotangents_of(laid, kind, walk, grid):
     return made
 
 
-def token_forward(sweep, streams, caches, seen, constants, size):
+def token_forward(sweep, seen, streams, caches, constants, size, first_head):
     """What `sum_forward` gives, of one token, which its caches hold already."""
     heads = int(size["heads"])
     found = {x.shape[2] for x in streams.values()} - {1, heads}
@@ -387,7 +387,9 @@ def token_forward(sweep, streams, caches, seen, constants, size):
     places = (seen - 1).view(-1, 1, 1, 1), torch.where(valid, s, 0)[:, None, None]
     named = {name: x.transpose(1, 2) for name, x in streams.items()}
     shape = (found.pop() if len(found) == 1 else heads, heads)
-    laid = Laid(sweep, zip((named, caches), places, strict=True), constants, size, shape)
+    laid = Laid(
+        sweep, zip((named, caches), places, strict=True), constants, size, shape, first_head
+    )
     if sweep.decay is not None:
         logs = decay_of(laid)["logs"]
         laid.rows["since"] = since(logs, torch.where(valid, s, -1), valid).unsqueeze(3)

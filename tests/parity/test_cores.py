@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 import mixerc
-from tests.parity.cases import CASES, MODES, Case, Run, draw, with_resets
+from tests.parity.cases import ATTENTION, CASES, MODES, Case, Run, draw, with_resets
 from tests.parity.harness import relative_rms
 
 SPECS = Path(__file__).parents[2] / "specs"
@@ -113,7 +113,7 @@ LINEAR = (
 )
 
 
-def test_the_linear_mixers_are_compared_in_their_fast_modes() -> None:
+def test_what_is_compiled_is_compared_in_its_fast_modes() -> None:
     """None of them may fall out of the comparison by losing a mode."""
     fast = {case.spec for case in CASES if has(case, "parallel")}
-    assert fast == set(LINEAR)
+    assert fast == {*LINEAR, *(case.spec for case in ATTENTION)}

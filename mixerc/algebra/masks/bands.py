@@ -59,9 +59,11 @@ class KeyBlocks:
 class Bands:
     """The mask is the union of these, of which no two share a pair.
 
-    Where they are `ordered`, the keys of a band lie left of those of the next for every query: a
-    kernel loops over them one after the other, from the larger of a band's begin and the end of
-    the one before, and tests the whole mask in tiles that are not full.
+    Where they are `ordered`, the keys of a band lie left of those of the next for every query. Over
+    a block of queries a band may begin left of the one before it: a kernel that loops over one
+    after the other, from the larger of a band's begin and the end of the one before, has to begin
+    each where the least of the bands to come does. The whole mask is tested in tiles that are not
+    full.
     """
 
     bands: tuple[Band, ...]

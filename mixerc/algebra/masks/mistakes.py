@@ -8,9 +8,18 @@ from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 
-from mixerc.algebra.errors import future_token, row_without_keys
+import numpy as np
+
+from mixerc.algebra.errors import future_token, product_of_times, row_without_keys
+from mixerc.algebra.masks.boxes import Boxes, evaluate
+from mixerc.algebra.masks.conditions import AtLeastZero, Condition, IsZero, literals, show
+from mixerc.algebra.masks.flags import MAY_HOLD
+from mixerc.algebra.masks.forms import Form, Product, Variable, single
+from mixerc.algebra.masks.forms import times_of as times_of_form
 from mixerc.algebra.masks.of_mixer import Mask, masks_of, usual_sizes
+from mixerc.algebra.masks.relative import relative_form
 from mixerc.algebra.masks.translate import MaskError
+from mixerc.algebra.masks.values import NOTHING_KNOWN
 from mixerc.algebra.masks.verdicts import causality, rows
 from mixerc.diagnostics.diagnostic import Diagnostic
 from mixerc.diagnostics.span import Span
@@ -19,6 +28,9 @@ from mixerc.ir.interval import point
 from mixerc.ir.mixer import Branch, Mixer
 from mixerc.ir.ranges import environment, range_of
 from mixerc.ir.walk import walk
+
+FIRST = 64
+"""Keys that an example counts among."""
 
 
 def mask_mistakes(mixer: Mixer) -> tuple[Diagnostic, ...]:
@@ -29,7 +41,7 @@ def mask_mistakes(mixer: Mixer) -> tuple[Diagnostic, ...]:
     env = environment([size.name for size in mixer.sizes], mixer.lines)
     found: dict[str, Diagnostic] = {}
     for branch, mask in _masks(mixer):
-        mistake = _future(mixer, branch, mask)
+        mistake = _product(branch, mask) or _future(mixer, branch, mask)
         nothing = {**env, "sum": point(0)}
         normalize = branch.normalize
         if mistake is None and normalize and range_of(normalize, nothing).point == 0:
@@ -73,6 +85,34 @@ def _future(mixer: Mixer, branch: Branch, mask: Mask) -> Diagnostic | None:
     sees = "sees" if example.certain else "may see"
     pair = f"t = {example.t} {sees} s = {example.s}{_where(mixer, branch, mask)}"
     return future_token(_span(branch), pair, *needs)
+
+
+def _product(branch: Branch, mask: Mask) -> Diagnostic | None:
+    """A comparison with a product of t and s, and how many keys two queries see by it."""
+    for literal in literals(mask.condition):
+        if isinstance(literal, AtLeastZero | IsZero) and _multiplies(literal.form):
+            few, more = (_seen(literal, t) for t in (4, 8))
+            counts = f"t = 4 sees {few} of the first {FIRST} keys, t = 8 sees {more}"
+            return product_of_times(_span(branch), show(literal), counts)
+    return None
+
+
+def _multiplies(form: Form) -> bool:
+    """Whether it has a product in which query and key move apart: (t - s) ^ 2 is none."""
+    both = {Variable.T, Variable.S}
+    return any(
+        isinstance(atom, Product)
+        and both <= times_of_form(single(atom))
+        and not (relative_form(atom.left) and relative_form(atom.right))
+        for atom, _ in form.terms
+    )
+
+
+def _seen(literal: Condition, t: int) -> int:
+    """How many of the first keys a query sees by one comparison."""
+    places, keys = np.full(FIRST, t), np.arange(FIRST)
+    boxes = Boxes(t=(places, places), s=(keys, keys), length=FIRST)
+    return int(np.count_nonzero(evaluate(literal, boxes, NOTHING_KNOWN) & MAY_HOLD))
 
 
 def _empty(mixer: Mixer, branch: Branch, mask: Mask) -> Diagnostic | None:

@@ -7,19 +7,22 @@ from mixerc.algebra.masks.forms import Form, Quotient, Remainder, Variable
 def relative(condition: Condition) -> bool:
     """Whether moving query and key by the same number of tokens changes nothing."""
     return all(
-        isinstance(literal, AtLeastZero | IsZero) and _relative(literal.form)
+        isinstance(literal, AtLeastZero | IsZero) and relative_form(literal.form)
         for literal in literals(condition)
     )
 
 
-def _relative(form: Form) -> bool:
-    """Every t comes with an s that is taken away; a rounded part has to be so by itself."""
+def relative_form(form: Form) -> bool:
+    """Whether equal distances of t and s give equal values.
+
+    Every t comes with an s that is taken away; a part that is rounded has to be so by itself.
+    """
     moved = 0
     for atom, coefficient in form.terms:
         match atom:
             case Variable.T | Variable.S:
                 moved += int(coefficient)
-            case Quotient(form=inner) | Remainder(form=inner) if _relative(inner):
+            case Quotient(form=inner) | Remainder(form=inner) if relative_form(inner):
                 pass
             case _:
                 return False

@@ -125,6 +125,8 @@ class AttentionCore:
         nodes = (node for root in roots for node in walk(root))
         found |= dict.fromkeys(node.name for node in nodes if isinstance(node, Size))
         found |= dict.fromkeys(name for name, _ in self.attention.sizes)
+        values = (axis for each in self.attention.sums for axis in each.value.sort.axes)
+        found |= dict.fromkeys(axis.rstrip("'") for axis in values)
         return tuple(name for name in found if name not in ("head", "pi", "T"))
 
     def _counts(self) -> frozenset[str]:

@@ -7,6 +7,7 @@ towards 0 agree.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from types import MappingProxyType
 
 from mixerc.algebra.masks import forms
@@ -34,36 +35,50 @@ _SEQUENCES: Ranges = {
     Variable.LENGTH: (1, LONGEST),
 }
 _LENGTH = forms.single(Variable.LENGTH)
+_MINUS_ONE = forms.number(-1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BandText:
-    """Lines that find the keys of a band, and the names of what they find.
+class BandNames:
+    """What the ends of a band are called."""
 
-    Queries t0 <= t < t1 see no keys of the band but begin <= s < end, and each of them sees all of
-    sure_begin <= s < sure_end, where that is not empty. An end above 0 has a key below it, but for
-    the last band's: a loop over ordered bands goes on from the larger of a begin and the end
-    before it. Needs 0 <= t0 < t1 and t0 < T; t1 may be above T.
-    """
-
-    lines: tuple[str, ...]
     begin: str
     end: str
     sure_begin: str
     sure_end: str
 
 
-def bounds_text(bands: Bands, names: Mapping[str, str] = PYTHON) -> tuple[BandText, ...]:
-    """The bounds of each band, in the order of the bands; `names` as in PYTHON."""
-    last = len(bands.bands) - 1
-    return tuple(
-        _Printed(
-            band=band,
-            names=names,
-            tail=f"_{index}" if last else "",
-            followed=index < last or not bands.ordered,
-        ).text()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoundsText:
+    """Lines that find the keys that queries t0 <= t < t1 see, and names of ends in them.
+
+    They see none but begin <= s < end of some band, and each of them sees all keys of
+    sure_begin <= s < sure_end; any of these may be empty. Where the bands are ordered a loop takes
+    them one after the other, each from the larger of its begin and the end before it: nothing is
+    skipped and nothing comes twice. Needs 0 <= t0 < t1 and t0 < T; t1 may be above T.
+    """
+
+    lines: tuple[str, ...]
+    bands: tuple[BandNames, ...]
+
+
+def bounds_text(bands: Bands, names: Mapping[str, str] = PYTHON) -> BoundsText:
+    """The bounds of the bands, in their order; `names` as in PYTHON."""
+    many = len(bands.bands) > 1
+    printed = [
+        _Printed(band=band, names=names, tail=f"_{index}" if many else "", many=many)
         for index, band in enumerate(bands.bands)
+    ]
+    lines = [line for each in printed for line in each.lines()]
+    if bands.ordered:
+        # Over several queries a band may begin left of the one before it.
+        for left, right in reversed(list(pairwise(printed))):
+            if not left.begins_before(right.band):
+                begin = left.ends().begin
+                least = f"{names['minimum']}({begin}, {right.ends().begin})"
+                lines.append(f"{begin} = {least}")
+    return BoundsText(
+        lines=tuple(dict.fromkeys(lines)), bands=tuple(each.ends() for each in printed)
     )
 
 
@@ -72,27 +87,56 @@ class _Printed:
     band: Band
     names: Mapping[str, str]
     tail: str
-    followed: bool
+    many: bool
 
-    def text(self) -> BandText:
+    def ends(self) -> BandNames:
+        """The names of the band's ends."""
+        tail = self.tail
+        return BandNames(
+            begin=f"begin{tail}",
+            end=f"end{tail}",
+            sure_begin=f"sure_begin{tail}",
+            sure_end=f"sure_end{tail}",
+        )
+
+    def lines(self) -> list[str]:
         """The lines of the band."""
-        begin, end, sure_begin, sure_end = (
-            f"{name}{self.tail}" for name in ("begin", "end", "sure_begin", "sure_end")
-        )
-        lines = [*self._queries(), f"{begin} = {self._lower(0)}", f"{end} = {self._upper(1)}"]
-        if self._cut:  # no key without a query
-            lines.append(f"{end} = {self._unless(f'{self._end} - {self._begin}', end)}")
-        if self.followed and self.band.lower:
-            lines.append(f"{end} = {self._unless(f'{end} - {begin}', end)}")
+        ends = self.ends()
+        lines = [*self._queries(), f"{ends.begin} = {self._lower(0)}"]
+        lines.append(f"{ends.end} = {self._upper(1)}")
+        if self._cut or (self.many and self.band.lower and not self._always()):
+            lines += self._if_any(ends)
         if self.band.guard != TRUE:
-            lines += [f"{sure_begin} = {begin}", f"{sure_end} = {begin}"]
-        else:
-            lines += [f"{sure_begin} = {self._lower(1)}", f"{sure_end} = {self._upper(0)}"]
-            if self._cut:
-                lines.append(f"{sure_end} = {self._unless(self._every(), sure_end)}")
-        return BandText(
-            lines=tuple(lines), begin=begin, end=end, sure_begin=sure_begin, sure_end=sure_end
-        )
+            return [*lines, f"{ends.sure_begin} = {ends.begin}", f"{ends.sure_end} = {ends.begin}"]
+        lines.append(f"{ends.sure_begin} = {self._lower(1)}")
+        lines.append(f"{ends.sure_end} = {self._upper(0)}")
+        if self._cut:
+            sure = f"{self._flag(self._every())} * {self.names['T']}"
+            lines.append(f"{ends.sure_end} = {self._nested('minimum', [ends.sure_end, sure])}")
+        return lines
+
+    def begins_before(self, other: Band) -> bool:
+        """Whether its begin is proved to be no larger than the other's, over any queries."""
+        if self._cut and self.band.lower:  # it may be for fewer queries than the other
+            return False
+        return all(any(_below(a, b) for b in other.lower) for a in self.band.lower)
+
+    def _always(self) -> bool:
+        """Whether it is proved that every query has a key in the band."""
+        lower = [forms.ZERO, *self.band.lower]
+        upper = [forms.single(Variable.LENGTH), *self.band.upper]
+        return all(_never(forms.plus(a, b, -1)) for a in lower for b in upper)
+
+    def _if_any(self, ends: BandNames) -> list[str]:
+        """Without a key in the band it ends at 0 or before, and begins at T or behind."""
+        counts = [f"{self._end} - {self._begin}"] if self._cut else []
+        counts += [f"{ends.end} - {ends.begin}"]
+        any_ = f"any{self.tail}"
+        length = self.names["T"]
+        lines = [f"{any_} = {self._flag(self._nested('minimum', counts))}"]
+        lines.append(f"{ends.end} = {self._nested('minimum', [ends.end, f'{any_} * {length}'])}")
+        begin = self._nested("maximum", [ends.begin, f"(1 - {any_}) * {length}"])
+        return [*lines, f"{ends.begin} = {begin}"]
 
     @property
     def _cut(self) -> bool:
@@ -105,7 +149,7 @@ class _Printed:
 
     @property
     def _end(self) -> str:
-        return f"t_end{self.tail}"
+        return f"t_end{self.tail}" if self._cut else "t_end"
 
     def _there(self) -> list[str]:
         return [self.names["t1"], self.names["T"]]
@@ -125,30 +169,26 @@ class _Printed:
         there = self._nested("minimum", self._there())
         return f"1 + {self.names['t0']} - {self._begin} + {self._end} - {there}"
 
-    def _unless(self, count: str, end: str) -> str:
-        """The end where the count is above 0; elsewhere not above 0."""
-        one = self._nested("minimum", [self._nested("maximum", [count, "0"]), "1"])
-        return self._nested("minimum", [end, f"{one} * {self.names['T']}"])
+    def _flag(self, count: str) -> str:
+        """1 where the count is above 0, else 0."""
+        return self._nested("minimum", [self._nested("maximum", [count, "0"]), "1"])
 
     def _lower(self, side: int) -> str:
         """The largest lower end, each at its least (0) or greatest (1) over the queries."""
         ends = [form for form in self.band.lower if bounds(form, _SEQUENCES)[1] > 0]
         texts = [self._extreme(form, side) for form in ends]
-        below = [at_least_zero(forms.plus(forms.number(-1), form, -1)) for form in ends]
-        safe = (attained(form) and impossible(c) for form, c in zip(ends, below, strict=True))
-        inside = not self._cut and any(safe)
+        safe = (attained(form) and _never(forms.plus(_MINUS_ONE, form, -1)) for form in ends)
+        inside = any(not form.terms for form in ends) or (not self._cut and any(safe))
         return self._nested("maximum", texts if inside else [*texts, "0"])
 
     def _upper(self, side: int) -> str:
         """The smallest upper end."""
         gaps = [forms.plus(form, forms.single(Variable.LENGTH), -1) for form in self.band.upper]
-        kept = [
-            (form, at_least_zero(forms.plus(gap, forms.number(-1))))
-            for form, gap in zip(self.band.upper, gaps, strict=True)
-            if bounds(gap, _SEQUENCES)[0] < 0
-        ]
+        pairs = zip(self.band.upper, gaps, strict=True)
+        kept = [(form, gap) for form, gap in pairs if bounds(gap, _SEQUENCES)[0] < 0]
         texts = [self._extreme(form, side) for form, _ in kept]
-        inside = not self._cut and any(attained(form) and impossible(c) for form, c in kept)
+        safe = (attained(form) and _never(forms.plus(gap, _MINUS_ONE)) for form, gap in kept)
+        inside = not self._cut and any(safe)
         return self._nested("minimum", texts if inside else [*texts, self.names["T"]])
 
     def _nested(self, name: str, texts: Iterable[str]) -> str:
@@ -190,3 +230,13 @@ class _Printed:
         inner = self._extreme(form, side)
         above, below = (self._nested(name, [inner, "0"]) for name in ("maximum", "minimum"))
         return f"({above} // {divisor} - ({divisor - 1} - {below}) // {divisor})", 0
+
+
+def _below(a: Form, b: Form) -> bool:
+    """Whether the least of a over some queries is proved to be no larger than that of b."""
+    return attained(b) and _never(forms.plus(forms.plus(a, b, -1), _MINUS_ONE))
+
+
+def _never(form: Form) -> bool:
+    """Whether it is proved that the form is below 0."""
+    return impossible(at_least_zero(form))

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 _WIDTH = 96
-_LEVELS = ((ast.Add, ast.Sub), (ast.Mult, ast.Div))
+_LEVELS = ((ast.Add, ast.Sub), (ast.Mult, ast.Div), (ast.BitOr,), (ast.BitAnd,))
 _OPEN, _CLOSE = "([{", ")]}"
 
 

@@ -40,12 +40,13 @@ from mixerc.backends.module.layout import laid_out
 from mixerc.backends.module.linear import sum_text
 from mixerc.backends.module.printer import apply_text
 
-LONGEST = 2**30
-"""Positions are taken to be less than this."""
+LONGEST = 2**28
+"""Positions are taken to be less than this: products of two then fit a word."""
 LARGEST = 2**40
 """Numbers of streams too; the same limit stands in templates/module/ranges.py."""
 _WORD = 2**62
 _WIDTH = 92
+_SHORT = 40
 _SEQUENCES: Ranges = {
     Variable.T: (0, LONGEST - 1),
     Variable.S: (0, LONGEST - 1),
@@ -166,7 +167,7 @@ class _Printed:
     """The lines so far, and the names that comparisons and their parts have in them."""
 
     lines: list[str] = field(default_factory=list)
-    numbers: dict[Literal, int] = field(default_factory=dict)
+    numbers: dict[Condition, int] = field(default_factory=dict)
     named: dict[Atom, Ends] = field(default_factory=dict)
     keys: dict[str, None] = field(default_factory=dict)
 
@@ -177,15 +178,27 @@ class _Printed:
                 return str(value)
             case All(parts=parts) | Some(parts=parts):
                 symbol = " & " if isinstance(condition, All) else " | "
-                texts = [self.joined(part, flag) for part in parts]
-                pairs = zip(parts, texts, strict=True)
-                return symbol.join(f"({x})" if isinstance(p, All | Some) else x for p, x in pairs)
+                return symbol.join(self._part(part, flag) for part in parts)
             case _:
                 if condition not in self.numbers:
                     number = len(self.numbers) + 1
                     self._flags(f"may_{number}, must_{number}", condition)
                     self.numbers[condition] = number
                 return f"{flag}_{self.numbers[condition]}"
+
+    def _part(self, condition: Condition, flag: str) -> str:
+        """A part of a condition: in brackets, or by a name if it is long."""
+        if not isinstance(condition, All | Some):
+            return self.joined(condition, flag)
+        if condition not in self.numbers:
+            texts = {each: self.joined(condition, each) for each in ("may", "must")}
+            if len(texts["must"]) <= _SHORT:
+                return f"({texts[flag]})"
+            number = len(self.numbers) + 1  # behind those of its parts
+            for each, text in texts.items():
+                self.lines += laid_out(f"{each}_{number} = {text}", 8)
+            self.numbers[condition] = number
+        return f"{flag}_{self.numbers[condition]}"
 
     def _flags(self, names: str, literal: Literal) -> None:
         texts: tuple[str, ...]
@@ -221,11 +234,11 @@ class _Printed:
             return f"{low} <= {other_high}", f"{high} <= {other_low}"
         return f"{high} >= {other_low}", f"{low} >= {other_high}"
 
-    def _holds(self, literal: Holds) -> Ends:
+    def _holds(self, literal: Holds) -> tuple[str]:
         texts = [_in_blocks(end, block) for v, block in literal.at for end in (f"{v}0", f"{v}1")]
         read = self._read(literal.name, [variable for variable, _ in literal.at])
-        some, every = (f"{read}.{each}({', '.join(texts)})" for each in ("some", "every"))
-        return (f"~{every}", f"~{some}") if literal.negated else (some, every)
+        flags = f"{read}.flags({', '.join(texts)})"
+        return (f"opposite(*{flags})" if literal.negated else flags,)
 
     def _read(self, name: str, times: list[Variable]) -> str:
         key = read_key(name, times)

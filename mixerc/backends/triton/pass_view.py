@@ -8,7 +8,7 @@ from mixerc.backends.triton.decays import NO_DECAY, decay_text
 from mixerc.backends.triton.doors import Door, axes_lines
 from mixerc.backends.triton.values import block_of, size_of
 from mixerc.backends.triton.visit import HEAD, Orientation, Visit
-from mixerc.backends.triton.walks import Call, Loop, closed, table
+from mixerc.backends.triton.walks import Call, Loop, closed, table, walk_of
 from mixerc.plan.sweep import Sweep
 
 _COUNTS = ("blocks", "length", "here_count", "there_count", "here_low", "there_low")
@@ -95,7 +95,7 @@ class _Writing:
         self.writer, self.visit, self.parts = writer, visit, parts
         self.sweep, self.condition = writer.sweep, writer.each.condition
         self.keys, self.token = orientation.turned, orientation.heads
-        self.name = f"{writer.stem}_{parts.kind}"
+        self.name = f"{writer.stem}_{parts.kind}_kernel"
         self.own, self.other = ("s", "t") if self.keys else ("t", "s")
         self.decay = NO_DECAY
         if self.sweep.decay is not None:
@@ -137,6 +137,7 @@ class _Writing:
         visit, parts, sweep = self.visit, self.parts, self.sweep
         query = "[None, :]" if self.keys else "[:, None]"
         leftwards = bool(self.decay) and not self.keys
+        walk = walk_of(self.condition, keys=self.keys, in_turn=bool(self.decay))
         return PassView(
             name=self.name,
             template="token" if self.token else "sweep",
@@ -147,7 +148,7 @@ class _Writing:
             within=self._within(),
             each=self.keys,
             pad="    " if self.keys else "",
-            bands=tuple(closed(self.condition, self.call, keys=self.keys, leftwards=leftwards)),
+            bands=tuple(closed(walk, self.call, leftwards=leftwards)),
             table=table(self.call, leftwards=leftwards),
             after=(*parts.after, *self.decay.after),
             visit=f"triton/{parts.template}",

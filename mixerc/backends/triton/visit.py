@@ -194,7 +194,9 @@ class VisitPrinter:
                 return Value(text=f"tl.full([], {name}, ACC)")
             case n.HeadIndex():
                 self.head = True
-                text = f"{HEAD}.to(ACC)" if self.orientation.heads else "(h + tl.zeros([], ACC))"
+                first = self.numbers.setdefault('size["first_head"]', f"c{len(self.numbers)}")
+                number = HEAD if self.orientation.heads else "h"
+                text = f"({number} + tl.full([], {first}, ACC))"
                 return Value(text=text, dims=(HERE,) if self.orientation.heads else ())
             case n.Arange(axes=(axis,)):
                 return Value(text=f"{scope.index(axis)}.to(ACC)", dims=(axis,))

@@ -59,37 +59,36 @@ class Walk:
     documents: tuple[str, ...]
 
 
-def walk_of(condition: Condition, *, keys: bool) -> Walk | None:
-    """The walk over keys under a mask, or over queries, if there is a closed form."""
+def walk_of(condition: Condition, *, keys: bool, in_turn: bool) -> Walk | None:
+    """The walk over keys under a mask, or over queries, if there is a closed form.
+
+    A walk that adds up what lies between its tiles has to take them `in_turn`, which over a block
+    of queries only the tiles of a single band are sure to be.
+    """
     match structure(turned(condition) if keys else condition):
         case Bands(ordered=True) as bands:
-            return Walk(bands=bands, documents=())
+            found = Walk(bands=bands, documents=())
         case Documents(streams=streams, inner=Bands(ordered=True) as bands):
-            return Walk(bands=bands, documents=streams)
+            found = Walk(bands=bands, documents=streams)
         case _:
             return None
+    return None if in_turn and len(found.bands.bands) > 1 else found
 
 
-def closed(condition: Condition, call: Call, *, keys: bool, leftwards: bool) -> Iterator[Loop]:
+def closed(walk: Walk | None, call: Call, *, leftwards: bool) -> Iterator[Loop]:
     """Loops in closed form over the tiles of each band, from left to right or `leftwards`."""
-    found = walk_of(condition, keys=keys)
-    if found is None:
+    if walk is None:
         return
-    pairs = list(zip(found.bands.bands, bounds_text(found.bands, _NAMES), strict=True))
+    text = bounds_text(walk.bands, _NAMES)
     place = "begin + end - THERE - step" if leftwards else "step"
-    for number, (band, text) in enumerate(reversed(pairs) if leftwards else pairs):
-        ends = f"{text.begin}, {text.end}, {text.sure_begin}, {text.sure_end}"
-        done = "0" if leftwards else "done"
-        before = [
-            *text.lines,
+    for number, (band, names) in enumerate(zip(walk.bands.bands, text.bands, strict=True)):
+        ends = f"{names.begin}, {names.end}, {names.sure_begin}, {names.sure_end}"
+        before = ["done = tl.maximum(done, end)"] if number else [*text.lines]
+        before.append(
             f"begin, near_full, far_full, end = "
-            f"band_of({ends}, there_low, there_count, {done}, THERE)",
-        ]
-        if leftwards and number:
-            before = ["done = begin", *before, "end = tl.minimum(end, done)"]
-        elif number:
-            before = ["done = tl.maximum(done, end)", *before]
-        if found.documents:
+            f"band_of({ends}, there_low, there_count, done, THERE)"
+        )
+        if walk.documents:
             ends = "begin, near_full, far_full, end"
             before.append(f"{ends} = in_documents({ends}, documents_at, block, THERE)")
         partial = "(place < near_full) | (place >= far_full)" if band.guard == TRUE else "True"

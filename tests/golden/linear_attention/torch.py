@@ -227,6 +227,8 @@ def backward_piece(piece, streams, constants, states, size, boundaries):
 def lengths(streams, constants, given):
     """The sizes that the kernels speak of."""
     return {"K": streams[0].shape[-1], "V": streams[2].shape[-1]}
+
+
 def empty_output(streams, size):
     """Memory for o."""
     heads = max(x.shape[2] for x in streams)
@@ -236,6 +238,11 @@ def empty_output(streams, size):
 def parts(tensors):
     """Streams, constants, states, and what follows them."""
     return tensors[:3], tensors[3:3], tensors[3:5], tensors[5:]
+
+
+def saved_of(outputs):
+    """What the backward wants of what the forward gave: nothing."""
+    return ()
 
 
 def forward(streams, constants, states, given, cu_seqlens, recurrent, in_place=False):
@@ -310,6 +317,8 @@ def mix(*, q, k, v, state=None, mode="parallel", chunk=None, cu_seqlens=None, in
     settings = (float(mode == "recurrent"), *given)
     o, *after = Mix.apply(settings, cu_seqlens, *streams, *constants, *states)
     return o, State(zip(("S", "sum"), after, strict=True))
+
+
 class Layer(torch.nn.Module):
     """The layer of linear_attention.
 

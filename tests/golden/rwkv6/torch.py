@@ -334,6 +334,8 @@ def backward_piece(piece, streams, constants, states, size, boundaries):
 def lengths(streams, constants, given):
     """The sizes that the kernels speak of."""
     return {"K": streams[0].shape[-1], "V": streams[2].shape[-1]}
+
+
 def empty_output(streams, size):
     """Memory for o."""
     heads = max(x.shape[2] for x in streams)
@@ -343,6 +345,11 @@ def empty_output(streams, size):
 def parts(tensors):
     """Streams, constants, states, and what follows them."""
     return tensors[:4], tensors[4:5], tensors[5:6], tensors[6:]
+
+
+def saved_of(outputs):
+    """What the backward wants of what the forward gave: nothing."""
+    return ()
 
 
 def forward(streams, constants, states, given, cu_seqlens, recurrent, in_place=False):
@@ -426,6 +433,8 @@ def mix(
     settings = (float(mode == "recurrent"), *given)
     o, *after = Mix.apply(settings, cu_seqlens, *streams, *constants, *states)
     return o, State(zip(("S",), after, strict=True))
+
+
 class Layer(torch.nn.Module):
     """The layer of rwkv6.
 

@@ -257,3 +257,13 @@ def test_a_mode_that_does_not_exist_says_why() -> None:
         _ = mixer.Layer
     o, _ = mixer(q=q, k=q, v=q, mode="reference")
     assert o.shape == q.shape
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_autocast_makes_no_product_narrow(name: str) -> None:
+    """What goes in keeps its dtype, and so does everything inside."""
+    inputs = {key: value.detach().float() for key, value in core_inputs(name).items()}
+    o, _ = compiled(name)(**inputs)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        p, _ = compiled(name)(**inputs)
+    assert torch.equal(o, p)
