@@ -121,7 +121,7 @@ def tiling_of(laid, kind):
         return (16, 16, 4, 1)
     widest = max(laid.keys["value"].shape[-1], *(x.shape[-1] for x in heads_seen(laid)))
     width = min(max(1 << (widest - 1).bit_length(), 64), 256)
-    return TILES[kind, width, laid.dot.itemsize]
+    return laid.sweep.tilings[kind, width, laid.dot.itemsize]
 
 
 def heads_seen(laid):

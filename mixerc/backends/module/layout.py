@@ -1,7 +1,7 @@
 """Breaks long lines of generated Python at their brackets, as a formatter would."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
 _WIDTH = 96
@@ -17,6 +17,20 @@ def laid_out(statement: str, indent: int, comment: str = "") -> tuple[str, ...]:
         return (behind,)
     above = (f"# {comment}",) if comment else ()
     return (*above, *(_in_brackets(statement, room) or _broken(statement, room)))
+
+
+def packed(start: str, items: Iterable[str], end: str, indent: int) -> tuple[str, ...]:
+    """A call or a head of a function with many short items: as many on a line as fit."""
+    rows: list[str] = []
+    for item in items:
+        if rows and len(rows[-1]) + len(item) + 2 <= _WIDTH - indent - 4:
+            rows[-1] += f" {item},"
+        else:
+            rows.append(f"{item},")
+    together = f"{start}{' '.join(rows).removesuffix(',')}{end}"
+    if len(together) <= _WIDTH - indent:
+        return (together,)
+    return (start, *(f"    {row}" for row in rows), end)
 
 
 def _in_brackets(statement: str, room: int) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from mixerc.backends.module.signature import names_text
 from mixerc.backends.module.visits import tiles_text
 from mixerc.backends.triton.pass_view import PassView
 from mixerc.backends.triton.passes import Passes
-from mixerc.backends.triton.sweep_tiling import tiles_lines
+from mixerc.backends.triton.sweep_tiling import load_of, tiles_lines
 from mixerc.backends.triton.tiling import Hardware
 from mixerc.backends.triton.walks import walk_of
 from mixerc.plan import nodes as n
@@ -25,22 +25,27 @@ def kernels_text(plan: SweepPlan, hardware: Hardware) -> str:
     """Every sum, in the order of the spec, and the sizes of tiles."""
     pairs = zip(plan.sweeps, plan.attention.sums, strict=True)
     sizes = dict(plan.attention.sizes)
-    texts = (_sum_text(sweep, each, sizes) for sweep, each in pairs)
-    return "\n\n".join(("\n".join(tiles_lines(hardware)), *texts))
+    texts = (_sum_text(sweep, each, sizes, hardware) for sweep, each in pairs)
+    registers = {"maxnreg": hardware.registers} if hardware.registers else {}
+    return "\n\n".join((f"REGISTERS = {registers}".replace("'", '"'), *texts))
 
 
-def _sum_text(sweep: Sweep, each: MaskedSum, sizes: dict[str, float]) -> str:
+def _sum_text(sweep: Sweep, each: MaskedSum, sizes: dict[str, float], hardware: Hardware) -> str:
     name = f"{identifier(sweep.name)}_tiles"
     passes = Passes(sweep, each, sizes)
     views = passes.views()
     kernels = tuple(render("triton", f"{view.template}.py.j2", view).strip() for view in views)
-    fields = (*sweep_fields(sweep, each, name), *_fields(sweep, each, passes, views))
+    fields = (*sweep_fields(sweep, each, name), *_fields(sweep, each, passes, views, hardware))
     view = sweep_view(sweep, tiles_text(each.condition, name), fields, kernels)
     return render("module", "sweep.py.j2", view).strip()
 
 
 def _fields(
-    sweep: Sweep, each: MaskedSum, passes: Passes, views: tuple[PassView, ...]
+    sweep: Sweep,
+    each: MaskedSum,
+    passes: Passes,
+    views: tuple[PassView, ...],
+    hardware: Hardware,
 ) -> Iterator[str]:
     """What launches have to know."""
     numbers = ", ".join(f'"{name}": {text}' for text, name in passes.numbers.items())
@@ -49,9 +54,13 @@ def _fields(
         yield from laid_out(view.record, 4)
     yield from laid_out(f"numbers=lambda size: {{{numbers}}},", 4)
     yield from laid_out(f"same={{{same}}},", 4)
-    walks = [walk_of(each.condition, keys=keys, in_turn=each.decay is not None)
-        for keys in (False, True)]
-    yield f"closed={None not in walks},"
+    turned, in_turn = (False, True), each.decay is not None
+    walks = [walk_of(each.condition, keys=keys, in_turn=in_turn) for keys in turned]
+    closed = None not in walks
+    yield f"closed={closed},"
+    yield "tilings={"
+    yield from (f"    {line}" for line in tiles_lines(hardware, load_of(sweep, closed=closed)))
+    yield "},"
     documents = walks[0].documents if walks[0] is not None else ()
     yield f"documents={names_text(documents)},"
 

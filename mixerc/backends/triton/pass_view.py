@@ -1,9 +1,10 @@
 """A kernel of a tile sweep as the view of its templates."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mixerc.algebra.attention import MaskedSum
-from mixerc.backends.module.layout import laid_out, tuple_text
+from mixerc.backends.module.layout import laid_out, packed, tuple_text
 from mixerc.backends.triton.decays import NO_DECAY, decay_text
 from mixerc.backends.triton.doors import Door, axes_lines
 from mixerc.backends.triton.values import block_of, size_of
@@ -49,9 +50,7 @@ class PassView:
     stable: bool
     exponential: bool
     product: str
-    top: str
-    scale: str
-    shift: str
+    query: str
     adjoint: tuple[str, ...]
     carried: str
     record: str
@@ -135,7 +134,6 @@ class _Writing:
     def view(self) -> PassView:
         """Every slot."""
         visit, parts, sweep = self.visit, self.parts, self.sweep
-        query = "[None, :]" if self.keys else "[:, None]"
         leftwards = bool(self.decay) and not self.keys
         walk = walk_of(self.condition, keys=self.keys, in_turn=bool(self.decay))
         return PassView(
@@ -144,19 +142,19 @@ class _Writing:
             summary=parts.summary,
             integers=str([*_COUNTS]).replace("'", '"'),
             head=self._head(),
-            before=self._before(),
+            before=_broken(self._before()),
             within=self._within(),
             each=self.keys,
             pad="    " if self.keys else "",
             bands=tuple(closed(walk, self.call, leftwards=leftwards)),
             table=table(self.call, leftwards=leftwards),
-            after=(*parts.after, *self.decay.after),
+            after=_broken((*parts.after, *self.decay.after)),
             visit=f"triton/{parts.template}",
-            visit_head=laid_out(f"def {self.name}_tile({', '.join(self.call.parameters)}):", 0),
+            visit_head=packed(f"def {self.name}_tile(", self.call.parameters, "):", 0),
             positions=self._positions(),
             own=self.own,
             other=self.other,
-            loads=self._loads(),
+            loads=_broken(self._loads()),
             scores=visit.scores,
             score=visit.score,
             decay=self.decay.tile,
@@ -167,9 +165,7 @@ class _Writing:
             stable=sweep.stable,
             exponential=sweep.exponential,
             product="value, tl.trans(cotangent)" if self.keys else "cotangent, tl.trans(value)",
-            top=f"tops{query}",
-            scale=f"scale{query}",
-            shift=f"shift{query}",
+            query="[None, :]" if self.keys else "[:, None]",
             adjoint=self._adjoint(),
             carried=", ".join(self.call.carried),
             record=self._record(),
@@ -184,7 +180,7 @@ class _Writing:
         start = ("start",) if self.decay else ()
         plain = (*strides, *blocked, *self.tables, *spans, *_COUNTS, *start, "GROUPS", "EACH")
         constants = (f"{name}: tl.constexpr" for name in fixed)
-        return laid_out(f"def {self.name}({', '.join((*plain, *constants))}):", 0)
+        return packed(f"def {self.name}(", (*plain, *constants), "):", 0)
 
     def _before(self) -> tuple[str, ...]:
         """What stands before the loops: its own values, and accumulators."""
@@ -250,3 +246,8 @@ class _Writing:
         tables = [f'"{table.name}"' for table in self.visit.tables]
         texts = (tuple_text(x) if x else "()" for x in (axes, tables))
         return f"{self.parts.kind}_kernel=({self.name}, {{{held}}}, {', '.join(texts)}),"
+
+
+def _broken(lines: Iterable[str]) -> tuple[str, ...]:
+    """Statements of a function, long ones on several lines."""
+    return tuple(part for line in lines for part in laid_out(line, 4))

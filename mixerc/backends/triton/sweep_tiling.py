@@ -1,33 +1,118 @@
-"""How large the tiles of a sweep are, by hardware, width of a head and bytes of a number.
+"""How large the tiles of a sweep are, by hardware, width of a head and what a kernel has to hold.
 
-From what compilers say of the kernels of the shipped specs (tests/golden/resources): the largest
-tiles that stay in registers and in shared memory. Nothing is tuned when a kernel runs.
+From what compilers say of the kernels of the shipped specs (tests/golden/resources): the largest of
+a few tiles that stay in registers and in shared memory. Nothing is tuned when a kernel runs.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 from mixerc.backends.triton.tiling import Hardware
+from mixerc.plan.sweep import Sweep
 
 Tiling = tuple[int, int, int, int]
 """Tokens of a program, tokens of a step of its walk, warps, steps loaded ahead."""
 
-KINDS = ("forward", "rows", "keys", "token")
+WIDTHS = (64, 128, 256)
+
+MEASURED: Mapping[tuple[str, str], Mapping[str, tuple[Tiling, Tiling, Tiling]]] = MappingProxyType(
+    {
+        ("sm_80", "plain"): {
+            "forward": ((128, 64, 8, 2), (128, 64, 8, 2), (64, 32, 8, 2)),
+            "rows": ((64, 64, 8, 2), (64, 64, 4, 2), (64, 64, 8, 2)),
+            "keys": ((32, 64, 8, 2), (64, 32, 8, 2), (32, 32, 8, 1)),
+            "token": ((16, 64, 4, 2), (16, 64, 4, 2), (16, 64, 4, 2)),
+        },
+        ("sm_80", "table"): {
+            "forward": ((128, 64, 8, 2), (64, 32, 4, 2), (64, 32, 8, 2)),
+            "rows": ((64, 32, 8, 2), (64, 64, 8, 2), (64, 32, 8, 2)),
+            "keys": ((32, 64, 8, 2), (64, 32, 8, 2), (32, 32, 8, 2)),
+            "token": ((16, 64, 4, 2), (16, 64, 4, 2), (16, 64, 4, 2)),
+        },
+        ("sm_80", "decay"): {
+            "forward": ((64, 32, 4, 2), (64, 32, 4, 2), (64, 32, 8, 2)),
+            "rows": ((64, 32, 8, 2), (32, 32, 8, 2), (32, 16, 8, 1)),
+            "keys": ((32, 64, 8, 2), (32, 32, 8, 2), (16, 32, 8, 1)),
+            "token": ((16, 64, 4, 2), (16, 64, 4, 2), (16, 64, 4, 2)),
+        },
+        ("sm_90", "plain"): {
+            "forward": ((128, 64, 8, 2), (128, 64, 8, 2), (64, 32, 4, 2)),
+            "rows": ((128, 64, 8, 2), (128, 64, 8, 2), (64, 32, 4, 2)),
+            "keys": ((64, 64, 8, 2), (64, 32, 8, 2), (32, 32, 8, 2)),
+            "token": ((16, 64, 4, 2), (16, 64, 4, 2), (16, 32, 4, 2)),
+        },
+        ("sm_90", "table"): {
+            "forward": ((128, 64, 8, 2), (64, 32, 4, 2), (64, 32, 8, 2)),
+            "rows": ((128, 64, 8, 2), (64, 64, 8, 2), (64, 32, 8, 2)),
+            "keys": ((64, 64, 8, 2), (64, 32, 8, 2), (32, 32, 8, 2)),
+            "token": ((16, 64, 4, 2), (16, 64, 4, 2), (16, 32, 4, 2)),
+        },
+        ("sm_90", "decay"): {
+            "forward": ((128, 64, 8, 2), (64, 32, 4, 2), (64, 32, 8, 2)),
+            "rows": ((64, 32, 8, 2), (64, 32, 8, 2), (32, 32, 8, 2)),
+            "keys": ((32, 64, 8, 2), (32, 64, 8, 2), (32, 32, 8, 2)),
+            "token": ((16, 64, 4, 2), (16, 64, 4, 2), (16, 32, 4, 2)),
+        },
+        ("sm_100", "plain"): {
+            "forward": ((128, 64, 8, 2), (128, 64, 8, 2), (64, 32, 8, 2)),
+            "rows": ((64, 64, 8, 2), (64, 64, 4, 2), (64, 64, 8, 2)),
+            "keys": ((32, 64, 8, 2), (64, 32, 8, 2), (32, 32, 8, 1)),
+            "token": ((16, 64, 4, 2), (16, 64, 4, 2), (16, 64, 4, 2)),
+        },
+        ("sm_100", "table"): {
+            "forward": ((128, 64, 8, 2), (64, 32, 4, 2), (64, 32, 8, 2)),
+            "rows": ((64, 32, 8, 2), (64, 64, 8, 2), (64, 32, 8, 2)),
+            "keys": ((32, 64, 8, 2), (64, 32, 8, 2), (32, 32, 8, 2)),
+            "token": ((16, 64, 4, 2), (16, 64, 4, 2), (16, 64, 4, 2)),
+        },
+        ("sm_100", "decay"): {
+            "forward": ((64, 32, 4, 2), (64, 32, 4, 2), (64, 32, 8, 2)),
+            "rows": ((64, 32, 8, 2), (32, 32, 8, 2), (32, 16, 8, 1)),
+            "keys": ((32, 64, 8, 2), (32, 32, 8, 2), (16, 32, 8, 1)),
+            "token": ((16, 64, 4, 2), (16, 64, 4, 2), (16, 64, 4, 2)),
+        },
+        ("gfx942", "plain"): {
+            "forward": ((128, 64, 8, 2), (128, 64, 8, 2), (64, 32, 4, 2)),
+            "rows": ((128, 64, 8, 2), (64, 64, 8, 2), (32, 32, 8, 2)),
+            "keys": ((64, 32, 8, 2), (32, 32, 8, 2), (32, 16, 8, 1)),
+            "token": ((16, 64, 4, 2), (16, 64, 4, 2), (16, 32, 4, 2)),
+        },
+        ("gfx942", "table"): {
+            "forward": ((128, 64, 8, 2), (128, 64, 8, 2), (64, 32, 8, 2)),
+            "rows": ((128, 64, 8, 2), (64, 64, 8, 2), (64, 32, 8, 2)),
+            "keys": ((64, 32, 4, 2), (32, 32, 8, 2), (32, 32, 8, 2)),
+            "token": ((16, 64, 4, 2), (16, 64, 4, 2), (16, 32, 4, 2)),
+        },
+        ("gfx942", "decay"): {
+            "forward": ((128, 64, 8, 2), (128, 64, 8, 2), (64, 32, 4, 2)),
+            "rows": ((64, 64, 8, 2), (32, 32, 8, 2), (32, 16, 8, 1)),
+            "keys": ((64, 64, 8, 2), (32, 32, 8, 2), (16, 32, 8, 1)),
+            "token": ((16, 64, 4, 2), (16, 64, 4, 2), (16, 32, 4, 2)),
+        },
+    }
+)
+"""By hardware and load (`plain`, a `table` of tiles, `decay`), for each kind of kernel the tiles of
+WIDTHS, for numbers of 16 bits. With decays, queries and keys have the same tiles."""
 
 
-def tiling(hardware: Hardware, kind: str, width: int, size: int) -> Tiling:
-    """The tiles of a kernel."""
-    side = {64: 64, 128: 64, 256: 32}[width] // (1 if size == 2 else 2)
-    return side, side, 4, 2
+def load_of(sweep: Sweep, *, closed: bool) -> str:
+    """What the kernels of a sum hold beside scores and values."""
+    if sweep.decay is not None:
+        return "decay"
+    return "plain" if closed else "table"
 
 
-def tiles_lines(hardware: Hardware) -> Iterator[str]:
-    """The table in a generated file."""
-    registers = {"maxnreg": hardware.registers} if hardware.registers else {}
-    yield f"REGISTERS = {registers}".replace("'", '"')
-    yield "TILES = {"
-    for kind in KINDS:
-        for width in (64, 128, 256):
+def tiling(hardware: Hardware, load: str, kind: str, width: int, size: int) -> Tiling:
+    """The tiles of a kernel; of wider numbers they hold fewer, and nothing is loaded ahead."""
+    own, other, warps, stages = MEASURED[hardware.name, load][kind][WIDTHS.index(width)]
+    if size == 2:
+        return own, other, warps, stages
+    return max(own * 2 // size, 16), max(other * 2 // size, 16), warps, 1
+
+
+def tiles_lines(hardware: Hardware, load: str) -> Iterator[str]:
+    """The table of a sum in a generated file, by kind, width and bytes of a number."""
+    for kind in MEASURED[hardware.name, load]:
+        for width in WIDTHS:
             for size in (2, 4, 8):
-                found = tiling(hardware, kind, width, size)
-                yield f'    ("{kind}", {width}, {size}): {found},'
-    yield "}"
+                yield f'("{kind}", {width}, {size}): {tiling(hardware, load, kind, width, size)},'

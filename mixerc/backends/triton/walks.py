@@ -8,7 +8,7 @@ from mixerc.algebra.masks.conditions import TRUE, Condition
 from mixerc.algebra.masks.structure import Documents, structure
 from mixerc.algebra.masks.turned import turned
 from mixerc.backends.module.bounds import bounds_text
-from mixerc.backends.module.layout import laid_out
+from mixerc.backends.module.layout import packed
 
 _NAMES = {"t0": "t0", "t1": "t1", "T": "length", "maximum": "tl.maximum", "minimum": "tl.minimum"}
 
@@ -47,7 +47,7 @@ class Call:
         numbers = (number,) if self.numbered else ()
         arguments = (*self.carried, *tile, *numbers, *self.passed)
         carried = ", ".join(self.carried)
-        return laid_out(f"{carried} = {self.name}_tile({', '.join(arguments)})", 12)
+        return packed(f"{carried} = {self.name}_tile(", arguments, ")", 16)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
