@@ -5,7 +5,7 @@ registers, stack, shared memory, instructions of the matrix units.
 import re
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ POINTERS = {
     torch.float16: "*fp16",
     torch.int64: "*i64",
     torch.int32: "*i32",
+    torch.int8: "*i8",
     torch.bool: "*i1",
 }
 _MATRIX = re.compile(r"wgmma\.mma|mma\.sync|tcgen05\.mma|v_mfma")
@@ -55,9 +56,14 @@ class Binary:
 
 
 def compiled(
-    kernel: Any, arguments: Mapping[str, Any], target: str, options: Mapping[str, Any]
+    kernel: Any,
+    arguments: Mapping[str, Any],
+    target: str,
+    options: Mapping[str, Any],
+    multiples: Container[str] = (),
 ) -> Any:
-    """A kernel as its launch with these arguments and options would compile it."""
+    """A kernel as its launch with these arguments and options would compile it; numbers in
+    `multiples` are known to be multiples of 16."""
     signature, constants, aligned = {}, {}, {}
     for index, parameter in enumerate(kernel.params):
         value = arguments[parameter.name]
@@ -69,6 +75,8 @@ def compiled(
             aligned[(index,)] = [["tt.divisibility", 16]]
         else:
             signature[parameter.name] = "i32"
+            if parameter.name in multiples:
+                aligned[(index,)] = [["tt.divisibility", 16]]
     hip = TARGETS[target].backend == "hip"
     constants |= {"PREC": "ieee"} if hip else {}
     source = ASTSource(kernel, signature, constexprs=constants, attrs=aligned)

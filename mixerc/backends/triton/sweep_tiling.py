@@ -55,21 +55,21 @@ MEASURED: Mapping[tuple[str, str], Mapping[str, tuple[Tiling, Tiling, Tiling]]] 
         },
         ("sm_100", "plain"): {
             "forward": ((128, 64, 8, 2), (128, 64, 8, 2), (64, 32, 8, 2)),
-            "rows": ((64, 64, 8, 2), (64, 64, 4, 2), (64, 64, 8, 2)),
-            "keys": ((32, 64, 8, 2), (64, 32, 8, 2), (32, 32, 8, 1)),
-            "token": ((16, 64, 4, 2), (16, 64, 4, 2), (16, 64, 4, 2)),
+            "rows": ((128, 64, 8, 2), (128, 64, 8, 2), (64, 64, 8, 2)),
+            "keys": ((64, 32, 4, 2), (64, 32, 4, 2), (32, 32, 8, 2)),
+            "token": ((16, 64, 4, 2), (16, 64, 4, 2), (16, 32, 4, 2)),
         },
         ("sm_100", "table"): {
             "forward": ((128, 64, 8, 2), (64, 32, 4, 2), (64, 32, 8, 2)),
-            "rows": ((64, 32, 8, 2), (64, 64, 8, 2), (64, 32, 8, 2)),
-            "keys": ((32, 64, 8, 2), (64, 32, 8, 2), (32, 32, 8, 2)),
-            "token": ((16, 64, 4, 2), (16, 64, 4, 2), (16, 64, 4, 2)),
+            "rows": ((128, 64, 8, 2), (64, 64, 8, 2), (64, 32, 4, 2)),
+            "keys": ((64, 64, 8, 2), (64, 32, 8, 2), (32, 32, 8, 2)),
+            "token": ((16, 64, 4, 2), (16, 64, 4, 2), (16, 32, 4, 2)),
         },
         ("sm_100", "decay"): {
-            "forward": ((64, 32, 4, 2), (64, 32, 4, 2), (64, 32, 8, 2)),
-            "rows": ((64, 32, 8, 2), (32, 32, 8, 2), (32, 16, 8, 1)),
-            "keys": ((32, 64, 8, 2), (32, 32, 8, 2), (16, 32, 8, 1)),
-            "token": ((16, 64, 4, 2), (16, 64, 4, 2), (16, 64, 4, 2)),
+            "forward": ((128, 64, 8, 2), (64, 32, 4, 2), (64, 32, 8, 2)),
+            "rows": ((64, 64, 8, 2), (64, 32, 8, 2), (32, 32, 8, 2)),
+            "keys": ((64, 64, 8, 2), (32, 64, 8, 2), (32, 32, 8, 2)),
+            "token": ((16, 64, 4, 2), (16, 64, 4, 2), (16, 32, 4, 2)),
         },
         ("gfx942", "plain"): {
             "forward": ((128, 64, 8, 2), (128, 64, 8, 2), (64, 32, 4, 2)),
@@ -79,8 +79,8 @@ MEASURED: Mapping[tuple[str, str], Mapping[str, tuple[Tiling, Tiling, Tiling]]] 
         },
         ("gfx942", "table"): {
             "forward": ((128, 64, 8, 2), (128, 64, 8, 2), (64, 32, 8, 2)),
-            "rows": ((128, 64, 8, 2), (64, 64, 8, 2), (64, 32, 8, 2)),
-            "keys": ((64, 32, 4, 2), (32, 32, 8, 2), (32, 32, 8, 2)),
+            "rows": ((128, 64, 8, 2), (64, 64, 8, 2), (32, 32, 8, 1)),
+            "keys": ((64, 32, 4, 2), (32, 32, 8, 2), (32, 16, 8, 1)),
             "token": ((16, 64, 4, 2), (16, 64, 4, 2), (16, 32, 4, 2)),
         },
         ("gfx942", "decay"): {
@@ -102,12 +102,14 @@ def load_of(sweep: Sweep, *, closed: bool) -> str:
     return "plain" if closed else "table"
 
 
+WIDE: tuple[Tiling, Tiling, Tiling] = ((32, 32, 8, 1), (16, 16, 4, 1), (16, 16, 8, 1))
+"""The same for numbers of 32 and 64 bits, in every kernel."""
+
+
 def tiling(hardware: Hardware, load: str, kind: str, width: int, size: int) -> Tiling:
-    """The tiles of a kernel; of wider numbers they hold fewer, and nothing is loaded ahead."""
-    own, other, warps, stages = MEASURED[hardware.name, load][kind][WIDTHS.index(width)]
-    if size == 2:
-        return own, other, warps, stages
-    return max(own * 2 // size, 16), max(other * 2 // size, 16), warps, 1
+    """The tiles of a kernel."""
+    tiles = MEASURED[hardware.name, load][kind] if size == 2 else WIDE
+    return tiles[WIDTHS.index(width)]
 
 
 def tiles_lines(hardware: Hardware, load: str) -> Iterator[str]:
