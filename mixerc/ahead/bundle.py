@@ -97,8 +97,8 @@ def _length(mixer: Mixer, name: str, sizes: Mapping[str, float]) -> float:
 def launches(
     module: ModuleType, inputs: Mapping[str, Any], *, packed: bool = False
 ) -> list[Launch]:
-    """What a call would launch, forward and backward, in both modes; with `packed`, also for
-    packed sequences."""
+    """What a call would launch, forward and backward, in all modes that there are; with `packed`,
+    also for packed sequences."""
     found: list[Launch] = []
     real = vars(module)["start"]
     vars(module)["start"] = lambda kernel, programs, *launch: found.append((kernel, *launch))
@@ -106,6 +106,8 @@ def launches(
         for cu_seqlens in (None, torch.tensor([0, TOKENS]))[: 1 + packed]:
             o, _ = module.mix(**inputs, mode="parallel", cu_seqlens=cu_seqlens)
             o.sum().backward()
+            if "recurrent" in getattr(module, "WITHOUT", {}):
+                continue
             with torch.no_grad():
                 module.mix(**inputs, mode="recurrent", cu_seqlens=cu_seqlens)
     finally:

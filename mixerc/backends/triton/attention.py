@@ -56,10 +56,9 @@ def _fields(
     yield from laid_out(f"same={{{same}}},", 4)
     turned, in_turn = (False, True), each.decay is not None
     walks = [walk_of(each.condition, keys=keys, in_turn=in_turn) for keys in turned]
-    closed = None not in walks
-    yield f"closed={closed},"
+    yield f"closed={None not in walks},"
     yield "tilings={"
-    yield from (f"    {line}" for line in tiles_lines(hardware, load_of(sweep, closed=closed)))
+    yield from (f"    {line}" for line in tiles_lines(hardware, load_of(sweep, walks[0])))
     yield "},"
     documents = walks[0].documents if walks[0] is not None else ()
     yield f"documents={names_text(documents)},"

@@ -7,7 +7,10 @@ a few tiles that stay in registers and in shared memory. Nothing is tuned when a
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
+from mixerc.algebra.masks.conditions import TRUE
 from mixerc.backends.triton.tiling import Hardware
+from mixerc.backends.triton.walks import Walk
+from mixerc.plan import nodes as n
 from mixerc.plan.sweep import Sweep
 
 Tiling = tuple[int, int, int, int]
@@ -23,10 +26,10 @@ MEASURED: Mapping[tuple[str, str], Mapping[str, tuple[Tiling, Tiling, Tiling]]] 
             "keys": ((32, 64, 8, 2), (64, 32, 8, 2), (32, 32, 8, 1)),
             "token": ((16, 64, 4, 2), (16, 64, 4, 2), (16, 64, 4, 2)),
         },
-        ("sm_80", "table"): {
+        ("sm_80", "more"): {
             "forward": ((128, 64, 8, 2), (64, 32, 4, 2), (64, 32, 8, 2)),
             "rows": ((64, 32, 8, 2), (64, 64, 8, 2), (64, 32, 8, 2)),
-            "keys": ((32, 64, 8, 2), (64, 32, 8, 2), (32, 32, 8, 2)),
+            "keys": ((32, 64, 8, 2), (64, 32, 8, 2), (32, 32, 8, 1)),
             "token": ((16, 64, 4, 2), (16, 64, 4, 2), (16, 64, 4, 2)),
         },
         ("sm_80", "decay"): {
@@ -41,10 +44,10 @@ MEASURED: Mapping[tuple[str, str], Mapping[str, tuple[Tiling, Tiling, Tiling]]] 
             "keys": ((64, 64, 8, 2), (64, 32, 8, 2), (32, 32, 8, 2)),
             "token": ((16, 64, 4, 2), (16, 64, 4, 2), (16, 32, 4, 2)),
         },
-        ("sm_90", "table"): {
+        ("sm_90", "more"): {
             "forward": ((128, 64, 8, 2), (64, 32, 4, 2), (64, 32, 8, 2)),
             "rows": ((128, 64, 8, 2), (64, 64, 8, 2), (64, 32, 8, 2)),
-            "keys": ((64, 64, 8, 2), (64, 32, 8, 2), (32, 32, 8, 2)),
+            "keys": ((64, 32, 8, 2), (32, 32, 8, 2), (32, 32, 8, 2)),
             "token": ((16, 64, 4, 2), (16, 64, 4, 2), (16, 32, 4, 2)),
         },
         ("sm_90", "decay"): {
@@ -59,10 +62,10 @@ MEASURED: Mapping[tuple[str, str], Mapping[str, tuple[Tiling, Tiling, Tiling]]] 
             "keys": ((64, 32, 4, 2), (64, 32, 4, 2), (32, 32, 8, 2)),
             "token": ((16, 64, 4, 2), (16, 64, 4, 2), (16, 32, 4, 2)),
         },
-        ("sm_100", "table"): {
+        ("sm_100", "more"): {
             "forward": ((128, 64, 8, 2), (64, 32, 4, 2), (64, 32, 8, 2)),
-            "rows": ((128, 64, 8, 2), (64, 64, 8, 2), (64, 32, 4, 2)),
-            "keys": ((64, 64, 8, 2), (64, 32, 8, 2), (32, 32, 8, 2)),
+            "rows": ((128, 64, 8, 2), (64, 64, 8, 2), (64, 32, 8, 2)),
+            "keys": ((64, 32, 8, 2), (32, 32, 8, 2), (32, 32, 8, 2)),
             "token": ((16, 64, 4, 2), (16, 64, 4, 2), (16, 32, 4, 2)),
         },
         ("sm_100", "decay"): {
@@ -77,10 +80,10 @@ MEASURED: Mapping[tuple[str, str], Mapping[str, tuple[Tiling, Tiling, Tiling]]] 
             "keys": ((64, 32, 8, 2), (32, 32, 8, 2), (32, 16, 8, 1)),
             "token": ((16, 64, 4, 2), (16, 64, 4, 2), (16, 32, 4, 2)),
         },
-        ("gfx942", "table"): {
-            "forward": ((128, 64, 8, 2), (128, 64, 8, 2), (64, 32, 8, 2)),
-            "rows": ((128, 64, 8, 2), (64, 64, 8, 2), (32, 32, 8, 1)),
-            "keys": ((64, 32, 4, 2), (32, 32, 8, 2), (32, 16, 8, 1)),
+        ("gfx942", "more"): {
+            "forward": ((128, 64, 8, 2), (128, 64, 8, 2), (64, 32, 4, 2)),
+            "rows": ((128, 64, 8, 2), (64, 64, 8, 2), (32, 32, 8, 2)),
+            "keys": ((32, 32, 8, 2), (32, 16, 8, 1), (32, 16, 8, 1)),
             "token": ((16, 64, 4, 2), (16, 64, 4, 2), (16, 32, 4, 2)),
         },
         ("gfx942", "decay"): {
@@ -91,15 +94,26 @@ MEASURED: Mapping[tuple[str, str], Mapping[str, tuple[Tiling, Tiling, Tiling]]] 
         },
     }
 )
-"""By hardware and load (`plain`, a `table` of tiles, `decay`), for each kind of kernel the tiles of
+"""By hardware and load (`plain`, `more`, `decay`), for each kind of kernel the tiles of
 WIDTHS, for numbers of 16 bits. With decays, queries and keys have the same tiles."""
 
 
-def load_of(sweep: Sweep, *, closed: bool) -> str:
-    """What the kernels of a sum hold beside scores and values."""
+def load_of(sweep: Sweep, walk: Walk | None) -> str:
+    """What the kernels of a sum hold beside scores and values: nothing where a mask is one band
+    and the adjoint of the scores reads nothing that was made of pairs; else more."""
     if sweep.decay is not None:
         return "decay"
-    return "plain" if closed else "table"
+    if walk is None or walk.documents or len(walk.bands.bands) > 1 or _kept(sweep):
+        return "more"
+    return "plain" if walk.bands.bands[0].guard == TRUE else "more"
+
+
+def _kept(sweep: Sweep) -> bool:
+    """Whether the adjoint of the scores reads tiles that these were made of."""
+    back = sweep.scores.backward
+    made = [x for x in sweep.scores.function.nodes if {n.ROW, n.KEY_ROW} <= set(x.axes)]
+    read = {arg for node in (back.nodes if back else ()) for arg in node.args}
+    return any(isinstance(node, n.Map | n.Contract) and node in read for node in made)
 
 
 WIDE: tuple[Tiling, Tiling, Tiling] = ((32, 32, 8, 1), (16, 16, 4, 1), (16, 16, 8, 1))
