@@ -89,6 +89,29 @@ class Grid:
         return sums[i1, j1] - sums[i0, j1] - sums[i1, j0] + sums[i0, j0]
 
 
+class Several:
+    """The tables of several heads: what holds for some of them, and for all."""
+
+    def __init__(self, tables):
+        self.tables = tables
+
+    def some(self, *ends):
+        """Whether an entry of some head holds."""
+        return torch.stack([table.some(*ends) for table in self.tables]).any(0)
+
+    def every(self, *ends):
+        """Whether all of all heads do."""
+        return torch.stack([table.every(*ends) for table in self.tables]).all(0)
+
+    def least(self, *ends):
+        """The least value of any head."""
+        return torch.stack([table.least(*ends) for table in self.tables]).amin(0)
+
+    def greatest(self, *ends):
+        """The greatest."""
+        return torch.stack([table.greatest(*ends) for table in self.tables]).amax(0)
+
+
 def prefix_sums(values, dim):
     """The sums of no values, of the first one, of the first two, … along a dimension."""
     zero = torch.zeros_like(values.narrow(dim, 0, 1), dtype=torch.int32)

@@ -19,7 +19,8 @@ def visits(tiles, pairs, queries, keys, side=(128, 128), *, length, read):
 
     `queries` and `keys` are (first position, count), and tiles start at the first positions.
     Row i visits blocks[starts[i] : starts[i + 1]] of keys, in order, each of which has an allowed
-    pair; in the full ones every pair that exists is allowed.
+    pair; in the full ones every pair that exists is allowed. Without `pairs` the bounds decide, and
+    a tile that they leave open is visited.
     """
     plane = Plane(tiles, pairs, (queries, keys), side, length, read)
     rows, columns = plane.count(0), plane.count(1)
@@ -79,7 +80,7 @@ class Plane:
         """The kinds of a grid of tiles; two corners show most of those that are neither."""
         kinds = self.bounded(t, s)
         undecided = kinds == 1
-        if undecided.any():
+        if self.pairs is not None and undecided.any():
             undecided &= self.pairs(t[1], s[0]) == self.pairs(t[0], s[1])
             rows, columns = undecided.nonzero().unbind(1)
             if len(rows):

@@ -56,12 +56,12 @@ def heads_of(unit):
 
 def fixed_of(constants, size, dtype, groups, heads, like):
     """What no token changes: sizes, the numbers of the heads, constants [B, G, r, axes…], and
-    tables, of which one row serves all."""
+    tables, one for all or [1, G, r, times…] where heads differ."""
     values = {**size, "head_index": torch.arange(heads, device=like.device, dtype=dtype)}
     values["head_index"] = values["head_index"].view(1, groups, -1)
     for name, x in constants.items():
         if name in TABLES:
-            values[name] = x[0, 0]
+            values[name] = x[0, 0] if x.shape[1] == 1 else in_groups(x[:1], groups, heads)
         else:
             values[name] = in_groups(x.to(dtype), groups, heads)
     return values
@@ -73,22 +73,28 @@ def pass_of(sweep, unit):
     first = next(iter(unit.streams.values()))
     fixed = fixed_of(unit.constants, unit.size, unit.dtype, groups, heads, first)
     t, s = unit.positions
-    rows = {"t": t, "at_t": t.to(unit.dtype)}
-    keys = {"s": s, "at_s": s.to(unit.dtype)}
+    rows = {"t": t, "at_t": t.to(unit.dtype).view(1, 1, 1, -1)}
+    keys = {"s": s, "at_s": s.to(unit.dtype).view(1, 1, 1, -1)}
     for name in sweep.of_rows:
         rows[f"{name}_t"] = lanes(unit.streams[name], unit.dtype, groups, heads)
     for name in sweep.of_keys:
         keys[f"{name}_s"] = lanes(unit.keys[name], unit.dtype, groups, heads)
     fixed |= {"rows": len(t), "keys": len(s), "T": unit.seen + unit.tokens}
+    fixed["like"] = first.new_empty((), dtype=unit.dtype)
     rows |= sweep.queries({**fixed, **rows})
     keys |= sweep.keys({**fixed, **keys})
     if sweep.decay is not None:
-        keys |= sweep.decay(
-            {**fixed, **{f"{n[:-2]}_t": x for n, x in keys.items() if n.endswith("_s")}}
-        )
+        keys["decay"] = sweep.decay(of_decay(fixed, keys))["decay"].to(unit.dtype)
     keys["value"] = with_axis(keys["value"], sweep)
     start = len(s) - len(t)
-    return Pass(sweep, fixed, rows, keys, start, planned(sweep, unit, fixed, rows, keys))
+    lead = (unit.rows, groups, heads // groups)
+    return Pass(sweep, fixed, rows, keys, start, planned(sweep, unit, fixed, rows, keys), lead)
+
+
+def of_decay(fixed, keys):
+    """What a decay is made of: it is one of every key, written as that of a query."""
+    named = {f"{name[:-2]}_t": x for name, x in keys.items() if name.endswith("_s")}
+    return {**fixed, **named, "rows": fixed["keys"]}
 
 
 def with_axis(value, sweep):
@@ -121,9 +127,10 @@ def visited(sweep, unit, fixed, rows, keys):
             theirs = at_places(keys, s - low + key) | {"s": s}
             return allowed_pairs(sweep, fixed, mine, theirs)
 
+        differ = any(fixed[name].dim() > 2 for name in sweep.tables)
         tiles = visits(
             sweep.tiles,
-            pairs,
+            None if differ else pairs,
             (unit.seen, unit.tokens),
             (low, count),
             (SIDE, SIDE),
@@ -151,10 +158,13 @@ def reads_of(sweep, unit, fixed, sides, low, key, count):
         if f"{name}_s" in keys:
             found[f"{name}[s]"] = Stretch(keys[f"{name}_s"].flatten()[key : key + count], low)
     for name, (of_rows, of_keys) in sweep.tables.items():
-        if of_rows and of_keys:
-            found[name] = Grid(fixed[name])
+        both = bool(of_rows and of_keys)
+        kind, table = Grid if both else Stretch, fixed[name]
+        place = name if both else f"{name}[{'t' if of_rows else 's'}]"
+        if table.dim() <= 2:
+            found[place] = kind(table)
         else:
-            found[f"{name}[{'t' if of_rows else 's'}]"] = Stretch(fixed[name])
+            found[place] = Several([kind(x) for x in table.flatten(0, 2)])
     return found
 
 
@@ -219,8 +229,8 @@ def handed_back(sweep, unit, run, found, back):
     made = [(part({**run.fixed, **side, **d}), side, total) for part, side, total in parts]
     made += [(back, run.rows, streams), ({n: found[n] for n in run.fixed if n in found}, {}, {})]
     if sweep.decay is not None:
-        side = {f"{n[:-2]}_t": x for n, x in run.keys.items() if n.endswith("_s")}
-        made.append((sweep.d_decay({**run.fixed, **side, **d}), side, keys))
+        side = of_decay(run.fixed, run.keys)
+        made.append((sweep.d_decay({**side, **d}), side, keys))
     for gradients, side, total in made:
         for name, x in gradients.items():
             if name in run.fixed:
@@ -266,13 +276,12 @@ def token_forward(sweep, streams, caches, seen, constants, size):
     for name in sweep.of_keys:
         x = caches[name]
         keys[f"{name}_s"] = in_groups(x.to(dtype) if x.is_floating_point() else x, groups, heads)
-    fixed |= {"rows": 1, "keys": slots}
+    fixed |= {"rows": 1, "keys": slots, "like": first.new_empty((), dtype=dtype)}
     rows |= sweep.queries({**fixed, **rows})
     keys |= sweep.keys({**fixed, **keys})
     w = sweep.scores({**fixed, **rows, **keys})["score"]
     if sweep.decay is not None:
-        of = {f"{n[:-2]}_t": x for n, x in keys.items() if n.endswith("_s")}
-        decay = sweep.decay({**fixed, **of})["decay"]
+        decay = sweep.decay(of_decay(fixed, keys))["decay"].to(dtype)
         logs = decay if sweep.logarithmic else decay.log()
         factor = since(logs, torch.where(valid, s, -1), valid).unsqueeze(-2)
         w = w + factor if sweep.exponential else w * factor.exp()
@@ -287,7 +296,7 @@ def attended(sweep, fixed, rows, keys, w, open_):
     w = torch.where(open_, w, -torch.inf if sweep.exponential else 0.0)
     top = torch.zeros_like(w[..., 0])
     if sweep.stable:
-        top = w.amax(-1).clamp(min=torch.finfo(w.dtype).min)
+        top = w.amax(-1).clamp(min=least(sweep, w.dtype))
     if sweep.exponential:
         w = (w - top.unsqueeze(-1)).exp()
     total, weight = meet(w, with_axis(keys["value"], sweep)), w.sum(-1)
@@ -297,8 +306,9 @@ def attended(sweep, fixed, rows, keys, w, open_):
 
 def since(logs, s, valid):
     """For each slot the sum of the logarithms of the decays of all later tokens."""
-    order = s.argsort(-1)[:, None, None].expand(logs.shape)
-    inside = torch.where(valid[:, None, None], logs, 0).gather(-1, order)
+    inside = torch.where(valid[:, None, None], logs, 0)
+    order = s.argsort(-1)[:, None, None].expand(inside.shape)
+    inside = inside.gather(-1, order)
     after = inside.flip(-1).cumsum(-1).flip(-1)
     after = torch.cat((after[..., 1:], torch.zeros_like(after[..., :1])), -1)
     return torch.empty_like(after).scatter_(-1, order, after)

@@ -14,11 +14,13 @@ class Pass:
 
     `rows` and `keys` are the values of queries and of keys by name, `fixed` what no token changes.
     `start` is the key that stands where the first query does. `visits` lists blocks of queries
-    (first, last + 1) with the runs of keys (first, last + 1, all allowed) that they see.
+    (first, last + 1) with the runs of keys (first, last + 1, all allowed) that they see. `lead`
+    counts sequences, groups, and heads in each.
     """
 
-    def __init__(self, sweep, fixed, rows, keys, start, visits):
+    def __init__(self, sweep, fixed, rows, keys, start, visits, lead):
         self.sweep, self.fixed, self.rows, self.keys = sweep, fixed, rows, keys
+        self.lead = lead
         self.start, self.visits, self.dtype = start, visits, keys["value"].dtype
         self.decays, self.biases = None, {}
         if sweep.decay is not None:
@@ -28,7 +30,8 @@ class Pass:
         """The same for some sequences and groups of heads."""
         sides = (self.fixed, self.rows, self.keys)
         parts = ({n: narrowed(x, lane) for n, x in values.items()} for values in sides)
-        return Pass(self.sweep, *parts, self.start, self.visits)
+        some = (len(range(size)[part]) for part, size in zip(lane, self.lead, strict=False))
+        return Pass(self.sweep, *parts, self.start, self.visits, (*some, self.lead[2]))
 
     def cotangents(self):
         """Zeros for the cotangent of each value that scores read, of the value, and the decay."""
@@ -57,6 +60,8 @@ class Pass:
         With `beside`, of the pairs between which just one decay is 0, without that one.
         """
         made = self.sweep.scores(of)["score"]
+        if made.shape[:3] != self.lead:  # heads with the same scores, of which masks may differ
+            made = made.expand(*self.lead, -1, -1).clone()
         if self.decays is not None:
             factor = self.decays.tile(first, last, group, beside=beside)
             made = made + factor if self.sweep.exponential else made * factor.exp()
@@ -105,12 +110,21 @@ def allowed_pairs(sweep, fixed, rows, keys):
     """Which pairs the mask allows; a table's entries are looked up at their positions."""
     of = {**fixed, **rows, **keys}
     for name, (of_rows, of_keys) in sweep.tables.items():
+        t, s = rows["t"] // max(of_rows, 1), keys["s"] // max(of_keys, 1)
         if of_rows and of_keys:
-            places = (rows["t"][..., :, None] // of_rows, keys["s"][..., None, :] // of_keys)
-            of[name] = fixed[name][places]
+            of[name] = looked_up(fixed[name], t[..., :, None], s[..., None, :])
         else:
-            of[name] = fixed[name][rows["t"] // of_rows if of_rows else keys["s"] // of_keys]
+            of[name] = looked_up(fixed[name], t if of_rows else s)
     return torch.as_tensor(sweep.allowed(of)["allowed"], dtype=torch.bool)
+
+
+def looked_up(table, *places):
+    """Entries of a table, or of those of all heads [1, G, r, times…]."""
+    if table.dim() <= 2:
+        return table[places]
+    groups, each = (torch.arange(size, device=table.device) for size in table.shape[1:3])
+    ones = (1,) * len(places)
+    return table[0][(groups.view(-1, 1, *ones), each.view(-1, *ones), *places)]
 
 
 def narrowed(x, lane):
@@ -170,7 +184,7 @@ def met(left, right, like):
 def swept(run, outputs):
     """Fills `outputs`: the divided sum [B, G, r, T, V]; m of each query; its weights over e^m."""
     sweep, value = run.sweep, run.keys["value"]
-    lowest = torch.finfo(run.dtype).min
+    lowest = least(sweep, run.dtype)
     for first, last, groups in run.blocks():
         top = weight = made = None
         for group in groups:
@@ -188,6 +202,12 @@ def swept(run, outputs):
             made, weight = part, more
         for out, x in zip(outputs, finished(run, first, last, (made, top, weight)), strict=True):
             cut(out, first, last).copy_(x)
+
+
+def least(sweep, dtype):
+    """What m is at least: 0 where the normaliser reads e^-m, which is at most 1 then."""
+    of_unit = sweep.divisor is not None and "unit_t" in sweep.divisor.reads
+    return 0.0 if of_unit else torch.finfo(dtype).min
 
 
 def finished(run, first, last, made):

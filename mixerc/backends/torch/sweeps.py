@@ -6,7 +6,7 @@ from mixerc.backends.module.identifiers import identifier
 from mixerc.backends.module.inline import used_names
 from mixerc.backends.module.layout import laid_out, tuple_text
 from mixerc.backends.module.names import Names
-from mixerc.backends.torch.kernels import KernelPrinter
+from mixerc.backends.torch.kernels import LIKE, KernelPrinter
 from mixerc.plan import nodes as n
 from mixerc.plan.adjoint import cotangent_name
 from mixerc.plan.distribute import Kernel, Schedule, is_scalar
@@ -100,7 +100,8 @@ class _Printed:
         self.lines = self.printer.lines(4)
         self.results = self._results()
         used = used_names("\n".join(self.lines + self.results))
-        counted = [name for name in ("rows", "keys") if name in used]
+        known = {names.of(x) for x in self.kernel.inputs}
+        counted = [name for name in ("rows", "keys", LIKE) if name in used - known]
         extras = [*self.printer.extras(), *counted]
         self.parameters = [*(names.of(x) for x in self.kernel.inputs), *extras]
         self.reads = [*map(self._key, self.loads), *("head_index" for _ in heads), *extras]
