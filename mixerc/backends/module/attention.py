@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from textwrap import dedent
 
 from mixerc.algebra.attention import Attention
 from mixerc.algebra.engines import Tuned, tuned
@@ -9,6 +10,7 @@ from mixerc.algebra.masks.extents import AllTokens, NoCache, Ring
 from mixerc.backends.module.dimensions import BATCH, HEADS, TIME, Text, own_dims
 from mixerc.backends.module.expression import Scope
 from mixerc.backends.module.identifiers import identifier
+from mixerc.backends.module.inline import used_names
 from mixerc.backends.module.layout import laid_out, tuple_text
 from mixerc.backends.module.pipes import printed_step
 from mixerc.backends.module.signature import CoreInput, Signature, core_lines, names_text
@@ -112,7 +114,7 @@ class AttentionCore:
         return frozenset(load.name for part in parts for load in part.loads) | {"x"}
 
     def _sizes(self) -> tuple[str, ...]:
-        """The sizes that parts and the lines behind them speak of, and the heads."""
+        """The sizes that parts, values and the lines behind them speak of, and the heads."""
         found = {"heads": None}
         for sweep in self.plan.sweeps:
             for part in sweep.parts:
@@ -133,7 +135,8 @@ class AttentionCore:
         for sweep in self.plan.sweeps:
             for part in sweep.parts:
                 nodes += part.function.nodes
-        axes = (a.rstrip("'") for node in nodes for a in node.axes if not is_tile(a))
+        axes = [a.rstrip("'") for node in nodes for a in node.axes if not is_tile(a)]
+        axes += [a.rstrip("'") for each in self.attention.sums for a in each.value.sort.axes]
         whole = (name for name, value in self.attention.sizes if value == int(value))
         return frozenset((*axes, *whole))
 
@@ -265,12 +268,7 @@ class AttentionCore:
 
     def _after(self) -> tuple[str, ...]:
         """The lines that join the sums to the output."""
-        values = {
-            i.spec_name: Text(
-                text=i.name, dims=((BATCH, TIME) if i.stream else ()) + own_dims(i.sort)
-            )
-            for i in self.signature.inputs
-        }
+        values = {i.spec_name: text_of(i) for i in self.signature.inputs}
         for each in self.attention.sums:
             axes = each.value.sort.axes
             text = f"o_{identifier(each.name)}"
@@ -285,4 +283,17 @@ class AttentionCore:
             lines += [part for text in texts for part in laid_out(text, 4)]
         if self.attention.joined:
             lines.append(f"o = o.to({self._like()}.dtype)")
-        return tuple(lines)
+        used = used_names(dedent("\n".join(lines)))
+        sizes = [f'{name} = size["{name}"]' for name in self._sizes() if name in used - {"heads"}]
+        whole = ("size = lengths(streams, constants, given)",) if sizes else ()
+        return (*whole, *sizes, *lines)
+
+
+def text_of(value: CoreInput) -> Text:
+    """An input of `mix` in the lines behind its sums, groups on their heads."""
+    lead = (BATCH, TIME) if value.stream else ()
+    dims = (*lead, *own_dims(value.sort))
+    if not value.sort.heads.group:
+        return Text(text=value.name, dims=dims)
+    text = f"per_head({value.name}, heads, {len(lead)})"
+    return Text(text=text, dims=(*lead, HEADS, *value.sort.axes))

@@ -49,8 +49,9 @@ def _fields(
         yield from laid_out(view.record, 4)
     yield from laid_out(f"numbers=lambda size: {{{numbers}}},", 4)
     yield from laid_out(f"same={{{same}}},", 4)
-    walks = [walk_of(each.condition, keys=keys, in_turn=each.decay is not None)
-        for keys in (False, True)]
+    walks = [
+        walk_of(each.condition, keys=keys, in_turn=each.decay is not None) for keys in (False, True)
+    ]
     yield f"closed={None not in walks},"
     documents = walks[0].documents if walks[0] is not None else ()
     yield f"documents={names_text(documents)},"
