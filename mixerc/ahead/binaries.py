@@ -28,6 +28,7 @@ POINTERS = {
     torch.float16: "*fp16",
     torch.int64: "*i64",
     torch.int32: "*i32",
+    torch.int8: "*i8",
     torch.bool: "*i1",
 }
 _MATRIX = re.compile(r"wgmma\.mma|mma\.sync|tcgen05\.mma|v_mfma")
@@ -69,6 +70,8 @@ def compiled(
             aligned[(index,)] = [["tt.divisibility", 16]]
         else:
             signature[parameter.name] = "i32"
+            if not parameter.do_not_specialize and value % 16 == 0:
+                aligned[(index,)] = [["tt.divisibility", 16]]
     hip = TARGETS[target].backend == "hip"
     constants |= {"PREC": "ieee"} if hip else {}
     source = ASTSource(kernel, signature, constexprs=constants, attrs=aligned)

@@ -69,10 +69,13 @@ class AttentionCore:
 
     template = "attention.py.j2"
 
-    def __init__(self, mixer: Mixer, plan: SweepPlan, *, devices: bool = False) -> None:
+    def __init__(
+        self, mixer: Mixer, plan: SweepPlan, *, devices: bool = False, every_axis: bool = False
+    ) -> None:
         self.mixer = mixer
         self.plan = plan
         self.devices = devices
+        self.every_axis = every_axis
         loads = {x.name: x for sweep in plan.sweeps for part in sweep.parts for x in part.loads}
         every = tuple(
             self._input(name, sort, stream=stream) for name, sort, stream in core_lines(mixer)
@@ -121,6 +124,7 @@ class AttentionCore:
                 for function in (part.function, part.backward):
                     if function is not None:
                         found |= dict.fromkeys(sizes_in(function.nodes))
+                        found |= dict.fromkeys(self._axes_of(function))
         roots = [*(line.expr for line in self.attention.lines), self.attention.output]
         nodes = (node for root in roots for node in walk(root))
         found |= dict.fromkeys(node.name for node in nodes if isinstance(node, Size))
@@ -128,6 +132,13 @@ class AttentionCore:
         values = (axis for each in self.attention.sums for axis in each.value.sort.axes)
         found |= dict.fromkeys(axis.rstrip("'") for axis in values)
         return tuple(name for name in found if name not in ("head", "pi", "T"))
+
+    def _axes_of(self, function: n.ChunkFunction) -> tuple[str, ...]:
+        """The axes of a part, for targets whose kernels have to know all of them."""
+        if not self.every_axis:
+            return ()
+        axes = (axis for node in function.nodes for axis in node.axes if not is_tile(axis))
+        return tuple(axis.rstrip("'") for axis in axes)
 
     def _counts(self) -> frozenset[str]:
         """The sizes that are whole numbers: lengths of axes, and what masks compare with."""

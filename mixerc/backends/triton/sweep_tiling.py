@@ -12,12 +12,29 @@ Tiling = tuple[int, int, int, int]
 """Tokens of a program, tokens of a step of its walk, warps, steps loaded ahead."""
 
 KINDS = ("forward", "rows", "keys", "token")
+STAGES = 2
+SIDES = {
+    ("forward", 64): (64, 64, 4),
+    ("forward", 128): (64, 64, 8),
+    ("forward", 256): (64, 32, 8),
+    ("rows", 64): (64, 32, 8),
+    ("rows", 128): (64, 32, 8),
+    ("rows", 256): (32, 32, 8),
+    ("keys", 64): (32, 32, 4),
+    ("keys", 128): (32, 32, 8),
+    ("keys", 256): (32, 16, 8),
+    ("token", 64): (16, 64, 4),
+    ("token", 128): (16, 64, 4),
+    ("token", 256): (16, 32, 4),
+}
+"""Tokens of a program and of a step for numbers of two bytes, and warps."""
 
 
 def tiling(hardware: Hardware, kind: str, width: int, size: int) -> Tiling:
     """The tiles of a kernel."""
-    side = {64: 64, 128: 64, 256: 32}[width] // (1 if size == 2 else 2)
-    return side, side, 4, 2
+    narrower = {2: 1, 4: 2, 8: 4}[size]
+    here, there, warps = SIDES[kind, width]
+    return max(here // narrower, 16), max(there // narrower, 16), warps, STAGES
 
 
 def tiles_lines(hardware: Hardware) -> Iterator[str]:
