@@ -5,7 +5,7 @@ registers, stack, shared memory, instructions of the matrix units.
 import re
 import subprocess
 import tempfile
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,14 +56,9 @@ class Binary:
 
 
 def compiled(
-    kernel: Any,
-    arguments: Mapping[str, Any],
-    target: str,
-    options: Mapping[str, Any],
-    multiples: Container[str] = (),
+    kernel: Any, arguments: Mapping[str, Any], target: str, options: Mapping[str, Any]
 ) -> Any:
-    """A kernel as its launch with these arguments and options would compile it; numbers in
-    `multiples` are known to be multiples of 16."""
+    """A kernel as its launch with these arguments and options would compile it."""
     signature, constants, aligned = {}, {}, {}
     for index, parameter in enumerate(kernel.params):
         value = arguments[parameter.name]
@@ -75,7 +70,7 @@ def compiled(
             aligned[(index,)] = [["tt.divisibility", 16]]
         else:
             signature[parameter.name] = "i32"
-            if parameter.name in multiples:
+            if not parameter.do_not_specialize and value % 16 == 0:
                 aligned[(index,)] = [["tt.divisibility", 16]]
     hip = TARGETS[target].backend == "hip"
     constants |= {"PREC": "ieee"} if hip else {}

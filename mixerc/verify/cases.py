@@ -4,19 +4,19 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from random import Random
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
-from mixerc.ir.expr import Norm
+from mixerc.ir.expr import Expr, Norm
 from mixerc.ir.interval import ALL, Interval
 from mixerc.ir.mixer import Input, Mixer, Value
 from mixerc.ir.ranges import environment
 from mixerc.ir.sorts import Kind
 from mixerc.reference.named import head_dims
-from mixerc.reference.sizes import count_of, dim_length, infer_sizes, number_of
+from mixerc.reference.sizes import count_of, dim_length, number_of
 from mixerc.reference.sources import Source, source_of
 from mixerc.verify.subject import Subject, divides_by_sums, fixed_heads, told_sizes
 
@@ -26,6 +26,8 @@ NARROW = 4
 GROUPS = (1, 2)
 
 Inputs: TypeAlias = dict[str, Tensor]
+Index: TypeAlias = tuple[tuple[str, Expr | None], ...]
+"""Over which times a table is, in blocks of how many tokens."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,8 +102,13 @@ def _shape(subject: Subject, case: Case, source: Source) -> tuple[int, ...]:
     own = tuple(dim_length(sizes, dim) for dim in dims)
     if source.stream:
         return (case.batch, case.tokens, *own)
-    blocks = (1 if b is None else count_of("block", number_of(b, sizes)) for _, b in source.index)
-    return (*own, *(-(-case.tokens // block) for block in blocks))
+    return (*own, *entries(source.index, case.tokens, sizes))
+
+
+def entries(index: Index, tokens: int, sizes: Mapping[str, Any]) -> tuple[int, ...]:
+    """The lengths of a table that has entries for so many tokens."""
+    blocks = (1 if b is None else count_of("block", number_of(b, sizes)) for _, b in index)
+    return tuple(-(-tokens // block) for block in blocks)
 
 
 def _value(
@@ -144,7 +151,7 @@ def _decay(subject: Subject, case: Case, name: str, unit: Tensor) -> Tensor:
     found = unit
     for extreme in EXTREMES:
         found = torch.where(somewhere(), extreme, found)
-    if not divides_by_sums(subject.linear):
+    if not divides_by_sums(subject.algebra):
         found = torch.where(somewhere(), -found, found)
     return _declared(subject, name, found)
 
@@ -160,20 +167,6 @@ def _declared(subject: Subject, name: str, values: Tensor) -> Tensor:
             outside |= (values == low) & bounds.low_open | (values == high) & bounds.high_open
             return torch.where(outside, (low + high) / 2, values)
     return values
-
-
-def initial_states(subject: Subject, case: Case) -> Inputs:
-    """Random states before the first token [B, H, axes…], by name."""
-    inputs = draw(subject, replace(case, tokens=max(case.tokens, 1)))
-    sizes = infer_sizes(subject.mixer, inputs, subject.sizes)
-    generator = Generator().manual_seed(case.seed + 2)
-    found = {}
-    for state in subject.linear.states:
-        shape = (case.batch, case.heads, *(dim_length(sizes, axis) for axis in state.axes))
-        drawn = torch.randn(shape, generator=generator, dtype=torch.float64)
-        # A state that outputs divide by has the sign of a sum of weights.
-        found[state.name] = drawn.abs() if divides_by_sums(subject.linear) else drawn
-    return found
 
 
 def tokens_of(subject: Subject, inputs: Inputs, part: slice) -> Inputs:

@@ -6,11 +6,13 @@ import subprocess
 import sys
 from dataclasses import replace
 
-from mixerc.compiler import emit, front, plan
+from mixerc.compiler import front
 from mixerc.frontend.format import format_spec
 from mixerc.frontend.parser import parse
 from mixerc.ir.mixer import Mixer, Stack
 from mixerc.ir.show import show
+from mixerc.pipeline import Pipeline
+from mixerc.request import Request
 from mixerc.source import Source
 from mixerc.verify.result import Result, holds
 from mixerc.verify.subject import Subject
@@ -20,12 +22,12 @@ SEEDS = ("1", "2")
 
 CHILD = """
 import sys
-from mixerc.compiler import Source, classify, emit, front, plan
-text = sys.stdin.read()
-mixer = front(Source(text=text, file="<text>", folder=None))
-linear = classify(mixer).linear
-made = plan(linear, chunk=int(sys.argv[1]), logarithms=frozenset())
-sys.stdout.write(emit(sys.argv[2], mixer, linear, made, text).text)
+from mixerc.pipeline import Pipeline
+from mixerc.request import Request
+from mixerc.source import Source
+source = Source(text=sys.stdin.read(), file="<text>", folder=None)
+request = Request(source=source, chunk=int(sys.argv[1]), sizes={}, target=sys.argv[2])
+sys.stdout.write(Pipeline(request).lowered(request.chunk, frozenset())[1].text)
 """
 
 
@@ -63,10 +65,9 @@ def _ordered(spec: Mixer | Stack) -> Mixer | Stack:
 def emission_law(subject: Subject) -> Result:
     """Processes with other hash seeds emit the same text as this one, and it parses."""
     text = subject.source.text
-    made = plan(subject.linear, chunk=CHUNK, logarithms=frozenset())
-    mixer = front(replace(subject.source, file="<text>"))
-    assert isinstance(mixer, Mixer), "a stack has no file of its own"
-    own = emit(subject.target, mixer, subject.linear, made, text).text
+    source = replace(subject.source, file="<text>")
+    request = Request(source=source, chunk=CHUNK, sizes={}, target=subject.target)
+    own = Pipeline(request).lowered(CHUNK, frozenset())[1].text
     ast.parse(own)
     others = {_in_child(text, subject.target, seed) for seed in SEEDS}
     return holds("emission", [] if others == {own} else ["the text depends on the process"])

@@ -13,10 +13,10 @@ from mixerc.ir.sorts import Axis, Sort
 from mixerc.plan.plan import make_plan
 from mixerc.runtime.cache import find, key_of, store
 from mixerc.runtime.load import load_module
-from mixerc.verify.cases import Case, draw, initial_states
-from mixerc.verify.modes import FAST, state_names
-from mixerc.verify.outcome import Run, Tensors, by_recurrence, differences, outcome, prefixed
+from mixerc.verify.cases import Case, draw
+from mixerc.verify.outcome import Run, Tensors, by_equations, differences, outcome, prefixed
 from mixerc.verify.result import Result, judged
+from mixerc.verify.states import initial_states, state_names
 from mixerc.verify.subject import Subject
 
 CHUNK = 16
@@ -26,10 +26,10 @@ def generality_law(subject: Subject, case: Case) -> Result:
     """The mixer through every more general transition, against its own recurrence."""
     inputs, first = draw(subject, case), initial_states(subject, case)
     finals = state_names(subject)
-    want = outcome(by_recurrence(subject), inputs, first, finals=finals)
+    want = outcome(by_equations(subject), inputs, first, finals=finals)
     errors: dict[str, float] = {}
     for name, linear in promotions(subject.linear):
-        for mode in FAST:
+        for mode in subject.modes:
             got = outcome(_through(subject, linear, mode), inputs, first, finals=finals)
             errors |= prefixed(f"{name}, {mode},", differences(got, want))
     return judged("generality", errors, where=case.where)

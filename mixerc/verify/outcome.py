@@ -10,6 +10,7 @@ from torch import Generator, Tensor
 
 from mixerc.reference.domain import Domain
 from mixerc.reference.float64 import FLOAT64
+from mixerc.reference.interpret import run_core
 from mixerc.verify.recurrence import run_linear
 from mixerc.verify.result import distance, rms
 from mixerc.verify.subject import Subject
@@ -47,12 +48,14 @@ def _moved(values: Mapping[str, Any], device: str) -> dict[str, Any]:
     return {n: x.to(device) if isinstance(x, Tensor) else x for n, x in values.items()}
 
 
-def by_recurrence(subject: Subject, domain: Domain = FLOAT64) -> Run:
-    """The linear form, token by token."""
+def by_equations(subject: Subject, domain: Domain = FLOAT64) -> Run:
+    """What fast modes are measured against: a linear form token by token, else the equations."""
 
     def run(inputs: Tensors, state: Tensors | None) -> tuple[Tensor, Mapping[str, Any]]:
-        mixer, linear = subject.mixer, subject.linear
-        return run_linear(mixer, linear, inputs, subject.sizes, state=state, domain=domain)
+        mixer, sizes = subject.mixer, subject.sizes
+        if not subject.is_linear:
+            return run_core(mixer, inputs, sizes, state=state, domain=domain)
+        return run_linear(mixer, subject.linear, inputs, sizes, state=state, domain=domain)
 
     return run
 
@@ -65,7 +68,7 @@ def outcome(
     finals: tuple[str, ...] = (),
     rounding: torch.dtype = torch.float64,
 ) -> Outcome:
-    """One run with gradients; those of the states in `finals` flow in as well.
+    """One run with gradients; those of the states in `finals` flow in as well, where they are real.
 
     `rounding` is the dtype that the cotangent of the output is rounded to.
     """
@@ -74,9 +77,10 @@ def outcome(
     o, after = run(leaves, first)
     total = (o * weights("o", o).to(rounding).to(o.dtype)).sum()
     for name in finals:
-        total = total + (after[name] * weights(name, after[name])).sum()
+        if after[name].is_floating_point():
+            total = total + (after[name] * weights(name, after[name])).sum()
     wanted = {f"d {name}": x for name, x in leaves.items() if x.requires_grad}
-    wanted |= {f"d first {name}": x for name, x in (first or {}).items()}
+    wanted |= {f"d first {name}": x for name, x in (first or {}).items() if x.requires_grad}
     return Outcome(
         o=o.detach(),
         states={name: after[name].detach() for name in finals},

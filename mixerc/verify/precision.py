@@ -1,7 +1,8 @@
-"""Narrow dtypes: a fast mode errs at most twice as much as the plain token recurrence.
+"""Narrow dtypes: a fast mode errs at most twice as much as the equations, computed plainly.
 
-Both are measured by relative RMS against float64 on the rounded inputs. The recurrence keeps its
-state in float32 and rounds its output, as a kernel does; it knows nothing of plans.
+Both are measured by relative RMS against float64 on the rounded inputs. The plain computation is in
+float32 and rounds its output, as a kernel does; it knows nothing of plans. Of a linear mixer it is
+the token recurrence, of others the reference itself.
 """
 
 import math
@@ -16,8 +17,7 @@ from torch import Tensor
 
 from mixerc.reference.float64 import FLOAT32
 from mixerc.verify.cases import Case, Inputs, draw
-from mixerc.verify.modes import FAST
-from mixerc.verify.outcome import CANCELLED, Outcome, Run, Tensors, by_recurrence, in_mode, outcome
+from mixerc.verify.outcome import CANCELLED, Outcome, Run, Tensors, by_equations, in_mode, outcome
 from mixerc.verify.result import Result, distance, judged, rms
 from mixerc.verify.subject import Subject
 
@@ -32,16 +32,16 @@ FLOOR = 1.0
 def precision_law(
     subject: Subject, case: Case, dtype: torch.dtype, *, draws: int = DRAWS
 ) -> Result:
-    """err(mode) <= 2 · err(recurrence) + 1 ulp, of the output and of every gradient.
+    """err(mode) <= 2 · err(plain) + 1 ulp, of the output and of every gradient.
 
     Medians over some draws: a token where a normaliser passes close to 0, or its maximum changes
     sides, has an error without bound in either, and one draw in a few has such a token. What
-    overflows the dtype in the recurrence too is left out.
+    overflows the dtype in the plain computation too is left out.
     """
     found = [_one_draw(subject, replace(case, seed=case.seed + i), dtype) for i in range(draws)]
     floor = FLOOR * torch.finfo(dtype).eps
     errors: dict[str, float] = {}
-    for mode in FAST:
+    for mode in subject.modes:
         for name in found[0][mode]:
             error = median(one[mode][name] for one in found)
             allowed = FACTOR * median(one[PLAIN][name] for one in found) + floor
@@ -51,13 +51,13 @@ def precision_law(
 
 
 def _one_draw(subject: Subject, case: Case, dtype: torch.dtype) -> dict[str, dict[str, float]]:
-    """Errors by name, of each mode and of the plain recurrence."""
+    """Errors by name, of each mode and of the plain computation."""
     inputs = rounded(draw(subject, case), dtype)
     wide = {n: x.double() if x.is_floating_point() else x for n, x in inputs.items()}
     made = partial(outcome, rounding=dtype)
-    exact = made(by_recurrence(subject), wide)
-    runs = {mode: in_mode(subject, mode) for mode in FAST}
-    runs[PLAIN] = _narrow(by_recurrence(subject, FLOAT32), dtype)
+    exact = made(by_equations(subject), wide)
+    runs = {mode: in_mode(subject, mode) for mode in subject.modes}
+    runs[PLAIN] = _narrow(by_equations(subject, FLOAT32), dtype)
     return {name: _errors(made(run, inputs), exact) for name, run in runs.items()}
 
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 EXACT = 1e-10
@@ -54,9 +55,12 @@ def rms(x: Tensor) -> float:
 def distance(got: Tensor, want: Tensor, least: float = 0.0) -> float:
     """|got - want| over |want| as root mean squares, |want| taken as `least` where it is smaller.
 
-    Infinite where the shapes differ, so that nothing is compared by broadcasting.
+    Infinite where the shapes differ, so that nothing is compared by broadcasting, and where they
+    are not infinite at the same places, as a state of logarithms may be.
     """
     if got.shape != want.shape:
         return math.inf
-    error = rms(got.double() - want.double())
-    return error / max(rms(want), least, TINY) if error != 0 else 0.0
+    error = rms(torch.where(got == want, 0, got.double() - want.double()))
+    if error == 0 or not math.isfinite(error):
+        return error
+    return error / max(rms(want[want.isfinite()]), least, TINY)

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mixerc.algebra.classify import Algebra, classify
-from mixerc.algebra.linear import Linear, decay_names
+from mixerc.algebra.classify import Algebra
+from mixerc.algebra.linear import Linear
 from mixerc.api import compile
 from mixerc.compiler import front
 from mixerc.ir.expr import Apply, Expr, Number, Read, Size, TimeSum
@@ -13,13 +13,16 @@ from mixerc.ir.interval import point
 from mixerc.ir.mixer import Mixer, Stack, Value
 from mixerc.ir.ranges import environment, range_of
 from mixerc.ir.walk import core_expressions, walk
+from mixerc.pipeline import Pipeline
 from mixerc.reference.named import HEADS, group_of, head_dims, plain
 from mixerc.reference.sources import source_of
+from mixerc.request import Request
 from mixerc.runtime.mixer import CompiledMixer
 from mixerc.source import Source
 
+FAST = ("parallel", "recurrent")
 LONGEST = 8
-SMALL = 3
+SMALL, APART = 3, 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,14 +39,34 @@ class Subject:
 
     @property
     def linear(self) -> Linear:
-        """The linear form; only mixers with fast modes have one."""
+        """The linear form; only mixers of the linear classes have one."""
         assert self.algebra.linear is not None, f"{self.mixer.name} has no linear form"
         return self.algebra.linear
 
     @property
-    def fast(self) -> bool:
-        """Whether there are a parallel and a recurrent mode."""
+    def is_linear(self) -> bool:
+        """Whether there is a linear form."""
         return self.algebra.linear is not None
+
+    @property
+    def fast(self) -> bool:
+        """Whether there are kernels."""
+        return self.algebra.fast
+
+    @property
+    def modes(self) -> tuple[str, ...]:
+        """The fast modes that are legal: a mask or a sum over all tokens may forbid steps."""
+        legal = {mode.name for mode in self.algebra.modes if mode.legal}
+        return tuple(mode for mode in FAST if mode in legal)
+
+    @property
+    def carries(self) -> bool:
+        """Whether a run may go on where another stopped."""
+        return "recurrent" in self.modes
+
+    def other(self, mode: str) -> str:
+        """The other fast mode; the same where there is but one."""
+        return next((other for other in self.modes if other != mode), mode)
 
     @property
     def streams(self) -> tuple[str, ...]:
@@ -54,12 +77,12 @@ class Subject:
     @property
     def decays(self) -> tuple[str, ...]:
         """The inputs that are decays by themselves."""
-        return decay_names(self.linear) if self.fast else ()
+        return self.algebra.decays
 
     @property
     def given_as_recurrence(self) -> bool:
         """Whether the reference carries the spec's own states."""
-        return not self.mixer.core.branches
+        return bool(self.mixer.core.states) and not self.mixer.core.branches
 
 
 def subject_of(source: Source, target: str = "torch", device: str = "cpu") -> Subject | Stack:
@@ -70,10 +93,11 @@ def subject_of(source: Source, target: str = "torch", device: str = "cpu") -> Su
         return mixer
     sizes = _untold(mixer)
     given: dict[str, Any] = dict(sizes)
+    request = Request(source=source, chunk=None, sizes=sizes, target=target)
     return Subject(
         source=source,
         mixer=mixer,
-        algebra=classify(mixer),
+        algebra=Pipeline(request).algebra,
         run=compile(source.text, target=target, **given),
         sizes=sizes,
         target=target,
@@ -92,13 +116,19 @@ def told_sizes(mixer: Mixer) -> tuple[str, ...]:
 
 
 def _untold(mixer: Mixer) -> dict[str, float]:
-    """Header sizes with a number as default that no shape tells: that number, but small."""
+    """Header sizes with a number as default that no shape tells: that number, but small.
+
+    Those that differ stay in their order: a block of L with C of it marked is no block of C.
+    """
     told = told_sizes(mixer)
-    return {
-        size.name: min(float(size.default.value), SMALL)
+    found = {
+        size.name: float(size.default.value)
         for size in mixer.sizes
         if isinstance(size.default, Number) and size.name not in (*told, "heads")
     }
+    order = sorted(set(found.values()))
+    small = {name: min(x, SMALL + APART * order.index(x)) for name, x in found.items()}
+    return {name: int(x) if x == int(x) else x for name, x in small.items()}
 
 
 def fixed_heads(mixer: Mixer) -> int | None:
@@ -144,8 +174,11 @@ def _implies_order(subject: Subject, mask: Expr) -> bool:
     )
 
 
-def divides_by_sums(linear: Linear) -> bool:
-    """Whether the output divides by what a state holds: its sign then has to be known."""
+def divides_by_sums(algebra: Algebra) -> bool:
+    """Whether the output divides by a sum: the sign of that has to be known then."""
+    linear = algebra.linear
+    if linear is None:
+        return algebra.attention is not None
     return any(
         isinstance(e, Apply) and e.primitive == "div" and _reads_state(e.operands[1])
         for e in walk(linear.output)

@@ -76,7 +76,8 @@ def by_heads(constants, heads):
 
 def units(streams, constants, states, size, cu_seqlens):
     """Each unit, with its rows of the states, and its rows and tokens of the streams."""
-    seen = states[-1].tolist() if states else [0] * streams[0].shape[0]
+    sequences = streams[0].shape[0] if cu_seqlens is None else cu_seqlens.shape[0] - 1
+    seen = states[-1].tolist() if states else [0] * sequences
     if cu_seqlens is not None:
         bounds = list(itertools.pairwise(cu_seqlens.tolist()))
         parts = [(slice(i, i + 1), slice(0, 1), slice(*bound)) for i, bound in enumerate(bounds)]
@@ -212,6 +213,7 @@ def backward(streams, constants, states, cotangents, given, cu_seqlens):
     d_constants = [torch.zeros_like(x, memory_format=torch.contiguous_format) for x in constants]
     d_states = [torch.zeros_like(x, memory_format=torch.contiguous_format) for x in states]
     with torch.inference_mode():
+        hand_through(d_states, d_caches, streams[0].shape[1], cu_seqlens)
         for unit, of_states, rows, tokens in units(streams, constants, states, size, cu_seqlens):
             d_new = {}
             d_keys = {
@@ -249,6 +251,15 @@ def add_found(totals, found, unit, head):
             if name not in total:
                 total[name] = torch.zeros_like(like[name], dtype=unit.dtype)
             total[name][:, :, of_copy(head, unit.size, like[name].shape[2])] += part
+
+
+def hand_through(d_states, d_caches, tokens, cu_seqlens):
+    """Sequences without tokens leave their caches as they are: so do the cotangents."""
+    empty = slice(None) if tokens == 0 else slice(0)
+    if cu_seqlens is not None:
+        empty = cu_seqlens.diff() == 0
+    for total, d in zip(d_states[:-1], d_caches, strict=False):
+        total[empty] = d[empty][:, :, : total.shape[2]].to(total.dtype)
 
 
 def hand_over(unit, d_new, d_keys, totals, places, states):

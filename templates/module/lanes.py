@@ -128,6 +128,12 @@ def reads_of(sweep, unit, fixed, sides, low, key, count):
     return found
 
 
+def of_decay(fixed, keys):
+    """What a decay is made of: it is one of every key, written as that of a query."""
+    named = {f"{name[:-2]}_t": x for name, x in keys.items() if name.endswith("_s")}
+    return {**fixed, **named, "rows": fixed["keys"]}
+
+
 def handed_back(sweep, unit, run, found, back):
     """From cotangents of what scores read to those of streams and constants."""
     if not sweep.value_axis:
@@ -138,8 +144,8 @@ def handed_back(sweep, unit, run, found, back):
     made = [(part({**run.fixed, **side, **d}), side, total) for part, side, total in parts]
     made += [(back, run.rows, streams), ({n: found[n] for n in run.fixed if n in found}, {}, {})]
     if sweep.decay is not None:
-        side = {f"{n[:-2]}_t": x for n, x in run.keys.items() if n.endswith("_s")}
-        made.append((sweep.d_decay({**run.fixed, **side, **d}), side, keys))
+        side = of_decay(run.fixed, run.keys)
+        made.append((sweep.d_decay({**side, **d}), side, keys))
     for gradients, side, total in made:
         for name, x in gradients.items():
             if name in run.fixed:
@@ -170,8 +176,9 @@ def as_given(x, given, dim):
 
 def since(logs, s, valid):
     """For each slot the sum of the logarithms of the decays of all later tokens."""
-    order = s.argsort(-1)[:, None, None].expand(logs.shape)
-    inside = torch.where(valid[:, None, None], logs, 0).gather(-1, order)
+    inside = torch.where(valid[:, None, None], logs, 0)
+    order = s.argsort(-1)[:, None, None].expand(inside.shape)
+    inside = inside.gather(-1, order)
     after = inside.flip(-1).cumsum(-1).flip(-1)
     after = torch.cat((after[..., 1:], torch.zeros_like(after[..., :1])), -1)
     return torch.empty_like(after).scatter_(-1, order, after)

@@ -20,19 +20,18 @@ def pass_of(sweep, unit):
     first = next(iter(unit.streams.values()))
     fixed = fixed_of(unit.constants, unit.size, unit.dtype, groups, unit.first_head, first)
     t, s = unit.positions
-    rows = {"t": t, "at_t": t.to(unit.dtype)}
-    keys = {"s": s, "at_s": s.to(unit.dtype)}
+    rows = {"t": t, "at_t": t.to(unit.dtype).view(1, 1, 1, -1)}
+    keys = {"s": s, "at_s": s.to(unit.dtype).view(1, 1, 1, -1)}
     for name in sweep.of_rows:
         rows[f"{name}_t"] = lanes(unit.streams[name], unit.dtype, groups, heads)
     for name in sweep.of_keys:
         keys[f"{name}_s"] = lanes(unit.keys[name], unit.dtype, groups, heads)
     fixed |= {"rows": len(t), "keys": len(s), "T": unit.seen + unit.tokens}
+    fixed["like"] = first.new_empty((), dtype=unit.dtype)
     rows |= sweep.queries({**fixed, **rows})
     keys |= sweep.keys({**fixed, **keys})
     if sweep.decay is not None:
-        keys |= sweep.decay(
-            {**fixed, **{f"{n[:-2]}_t": x for n, x in keys.items() if n.endswith("_s")}}
-        )
+        keys["decay"] = sweep.decay(of_decay(fixed, keys))["decay"].to(unit.dtype)
     keys["value"] = with_axis(keys["value"], sweep)
     start = len(s) - len(t)
     return Pass(sweep, fixed, rows, keys, start, planned(sweep, unit, fixed, rows, keys))
@@ -125,13 +124,12 @@ def token_forward(sweep, seen, streams, caches, constants, size, first_head):
     for name in sweep.of_keys:
         x = caches[name]
         keys[f"{name}_s"] = in_groups(x.to(dtype) if x.is_floating_point() else x, groups, heads)
-    fixed |= {"rows": 1, "keys": slots}
+    fixed |= {"rows": 1, "keys": slots, "like": first.new_empty((), dtype=dtype)}
     rows |= sweep.queries({**fixed, **rows})
     keys |= sweep.keys({**fixed, **keys})
     w = sweep.scores({**fixed, **rows, **keys})["score"]
     if sweep.decay is not None:
-        of = {f"{n[:-2]}_t": x for n, x in keys.items() if n.endswith("_s")}
-        decay = sweep.decay({**fixed, **of})["decay"]
+        decay = sweep.decay(of_decay(fixed, keys))["decay"].to(dtype)
         logs = decay if sweep.logarithmic else decay.log()
         factor = since(logs, torch.where(valid, s, -1), valid).unsqueeze(-2)
         w = w + factor if sweep.exponential else w * factor.exp()
@@ -146,7 +144,7 @@ def attended(sweep, fixed, rows, keys, w, open_):
     w = torch.where(open_, w, -torch.inf if sweep.exponential else 0.0)
     top = torch.zeros_like(w[..., 0])
     if sweep.stable:
-        top = w.amax(-1).clamp(min=torch.finfo(w.dtype).min)
+        top = w.amax(-1).clamp(min=least(sweep, w.dtype))
     if sweep.exponential:
         w = (w - top.unsqueeze(-1)).exp()
     total, weight = meet(w, with_axis(keys["value"], sweep)), w.sum(-1)

@@ -57,6 +57,8 @@ class Pass:
         With `beside`, of the pairs between which just one decay is 0, without that one.
         """
         made = self.sweep.scores(of)["score"]
+        if 0 in made.stride():  # the same for all queries or all keys: masks are written into it
+            made = made.contiguous()
         if self.decays is not None:
             factor = self.decays.tile(first, last, group, beside=beside)
             made = made + factor if self.sweep.exponential else made * factor.exp()
@@ -158,7 +160,7 @@ def met(left, right, like):
 def swept(run, outputs):
     """Fills `outputs`: the divided sum [B, G, r, T, V]; m of each query; its weights over e^m."""
     sweep, value = run.sweep, run.keys["value"]
-    lowest = torch.finfo(run.dtype).min
+    lowest = least(sweep, run.dtype)
     for first, last, groups in run.blocks():
         top = weight = made = None
         for group in groups:
@@ -176,6 +178,12 @@ def swept(run, outputs):
             made, weight = part, more
         for out, x in zip(outputs, finished(run, first, last, (made, top, weight)), strict=True):
             cut(out, first, last).copy_(x)
+
+
+def least(sweep, dtype):
+    """What m is at least: 0 where the normaliser reads e^-m, which is at most 1 then."""
+    of_unit = sweep.divisor is not None and "unit_t" in sweep.divisor.reads
+    return 0.0 if of_unit else torch.finfo(dtype).min
 
 
 def finished(run, first, last, made):

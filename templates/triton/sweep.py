@@ -445,7 +445,9 @@ def of_splits(laid, totals, tops, weights):
     sweep = laid.sweep
     top = tops[:, :, 0]
     if sweep.stable:
-        top = torch.where(weights == 0, torch.finfo(tops.dtype).min, tops).amax(2)
+        least = torch.finfo(tops.dtype).min
+        top = torch.where(weights == 0, least, tops).amax(2)
+        top = torch.where(top == least, 0, top)
         scale = torch.where(weights == 0, 0, (tops - top.unsqueeze(2)).exp())
         totals, weights = totals * scale.unsqueeze(-1), weights * scale
     shape = (laid.groups, laid.each)

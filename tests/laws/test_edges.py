@@ -8,7 +8,8 @@ import torch
 import mixerc
 from mixerc.verify.cases import random_case
 from mixerc.verify.causality import rows_law, support_law
-from mixerc.verify.modes import FAST, reference_law, states_law
+from mixerc.verify.modes import reference_law, states_law
+from mixerc.verify.subject import FAST
 from tests.laws.subjects import LINEAR, check, subject
 
 LENGTHS = (0, 1, 5, 63, 64, 65, 1000)

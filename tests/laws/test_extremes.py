@@ -7,9 +7,8 @@ import torch
 
 from mixerc.verify.cases import Case, draw
 from mixerc.verify.causality import finite_law
-from mixerc.verify.modes import FAST
-from mixerc.verify.outcome import by_recurrence, differences, in_mode, outcome
-from mixerc.verify.subject import Subject, told_sizes
+from mixerc.verify.outcome import by_equations, differences, in_mode, outcome
+from mixerc.verify.subject import FAST, Subject, told_sizes
 from tests.laws.subjects import LINEAR, check, every_linear, subject
 
 DECAYING = ("gla", "hgrn2", "mamba2", "rwkv5", "rwkv6", "mlstm")
@@ -46,7 +45,7 @@ def every_decay_is(of: Subject, decay: float, tokens: int) -> None:
         x = inputs[gate]
         inputs[gate] = torch.where(torch.arange(x.numel()).view(x.shape) % 3 > 0, decay, x)
     finals = tuple(state.name for state in of.linear.states)
-    want = outcome(by_recurrence(of), inputs, finals=finals)
+    want = outcome(by_equations(of), inputs, finals=finals)
     for mode in FAST:
         got = outcome(in_mode(of, mode), inputs, finals=finals)
         assert max(differences(got, want).values()) < 1e-10
@@ -88,7 +87,7 @@ def test_strong_decays_over_a_whole_chunk() -> None:
     inputs = draw(of, case(of, 128))
     inputs["a"] = torch.full_like(inputs["a"], math.exp(-4))
     narrow = {n: x.float() for n, x in inputs.items()}
-    want = outcome(by_recurrence(of), inputs)
+    want = outcome(by_equations(of), inputs)
     got = outcome(in_mode(of, "parallel"), narrow)
     for name, gradient in want.gradients.items():
         error = (got.gradients[name].double() - gradient).norm() / gradient.norm()

@@ -9,13 +9,13 @@ from mixerc.verify.carry import batch_law, carry_law, packed_law
 from mixerc.verify.causality import causality_law, rows_law, support_law
 from mixerc.verify.generality import generality_law
 from mixerc.verify.modes import (
-    FAST,
     check_law,
     chunk_law,
     logarithm_law,
     reference_law,
     states_law,
 )
+from mixerc.verify.subject import FAST
 from tests.laws.subjects import cases, check, every_linear, subject
 
 some = settings(max_examples=8)

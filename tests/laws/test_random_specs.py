@@ -12,7 +12,8 @@ from mixerc.verify.causality import causality_law, rows_law
 from mixerc.verify.emission import language_law
 from mixerc.verify.generality import generality_law
 from mixerc.verify.layers import packed_layer_law, parts_law, whole_law
-from mixerc.verify.modes import FAST, chunk_law, logarithm_law, reference_law, states_law
+from mixerc.verify.modes import chunk_law, logarithm_law, reference_law, states_law
+from mixerc.verify.subject import FAST
 from tests.laws.specs import blends, clauses, recurrences
 from tests.laws.subjects import check, subject_of_text
 

@@ -9,8 +9,8 @@ import torch
 from mixerc.verify.carry import batch_law
 from mixerc.verify.cases import Case, random_case, wide_case
 from mixerc.verify.causality import causality_law, finite_law, support_law
-from mixerc.verify.modes import FAST
 from mixerc.verify.precision import precision_law
+from mixerc.verify.subject import FAST
 from tests.laws.subjects import LINEAR, check, every_linear, subject
 
 # bfloat16 products are wrong in the interpreter of Triton 3.9: a GPU has to show those.

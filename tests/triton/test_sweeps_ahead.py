@@ -48,11 +48,9 @@ found = {}
 for kernel, options, arguments, _ in launches(module, inputs):
     if kernel.__name__ in found:
         continue
-    names = [p.name for p in kernel.params]
-    strides = {n for n in names if n.endswith(("_n", "_g", "_h", "_row"))}
     warps = options["num_warps"] * module.LANES // TARGETS[hardware].warp_size
     options = {**options, "num_warps": warps}
-    made = compiled(kernel, arguments, hardware, options, strides)
+    made = compiled(kernel, arguments, hardware, options)
     place = folder / kernel.__name__
     one = dataclasses.asdict(written(made, "", hardware, (), place))
     found[kernel.__name__] = one | {"tile": [arguments["HERE"], arguments["THERE"]]}

@@ -11,7 +11,8 @@ from mixerc.verify.carry import carry_law, packed_law
 from mixerc.verify.cases import Case, random_case
 from mixerc.verify.causality import rows_law
 from mixerc.verify.generality import generality_law
-from mixerc.verify.modes import FAST, chunk_law, logarithm_law, reference_law, states_law
+from mixerc.verify.modes import chunk_law, logarithm_law, reference_law, states_law
+from mixerc.verify.subject import FAST
 from tests.laws.subjects import check, every_linear, subject, subject_of_text
 
 WIDE = """mixer wide(K, V)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from textwrap import dedent
 
 from mixerc.algebra.attention import Attention
 from mixerc.algebra.engines import Tuned, tuned
@@ -9,6 +10,7 @@ from mixerc.algebra.masks.extents import AllTokens, NoCache, Ring
 from mixerc.backends.module.dimensions import BATCH, HEADS, TIME, Text, own_dims
 from mixerc.backends.module.expression import Scope
 from mixerc.backends.module.identifiers import identifier
+from mixerc.backends.module.inline import used_names
 from mixerc.backends.module.layout import laid_out, tuple_text
 from mixerc.backends.module.pipes import printed_step
 from mixerc.backends.module.signature import CoreInput, Signature, core_lines, names_text
@@ -67,10 +69,13 @@ class AttentionCore:
 
     template = "attention.py.j2"
 
-    def __init__(self, mixer: Mixer, plan: SweepPlan, *, devices: bool = False) -> None:
+    def __init__(
+        self, mixer: Mixer, plan: SweepPlan, *, devices: bool = False, every_axis: bool = False
+    ) -> None:
         self.mixer = mixer
         self.plan = plan
         self.devices = devices
+        self.every_axis = every_axis
         loads = {x.name: x for sweep in plan.sweeps for part in sweep.parts for x in part.loads}
         every = tuple(
             self._input(name, sort, stream=stream) for name, sort, stream in core_lines(mixer)
@@ -112,15 +117,14 @@ class AttentionCore:
         return frozenset(load.name for part in parts for load in part.loads) | {"x"}
 
     def _sizes(self) -> tuple[str, ...]:
-        """The sizes that parts and the lines behind them speak of, and the heads."""
+        """The sizes that parts, values and the lines behind them speak of, and the heads."""
         found = {"heads": None}
         for sweep in self.plan.sweeps:
             for part in sweep.parts:
                 for function in (part.function, part.backward):
                     if function is not None:
                         found |= dict.fromkeys(sizes_in(function.nodes))
-                        axes = (a for node in function.nodes for a in node.axes)
-                        found |= dict.fromkeys(a.rstrip("'") for a in axes if not is_tile(a))
+                        found |= dict.fromkeys(self._axes_of(function))
         roots = [*(line.expr for line in self.attention.lines), self.attention.output]
         nodes = (node for root in roots for node in walk(root))
         found |= dict.fromkeys(node.name for node in nodes if isinstance(node, Size))
@@ -129,13 +133,21 @@ class AttentionCore:
         found |= dict.fromkeys(axis.rstrip("'") for axis in values)
         return tuple(name for name in found if name not in ("head", "pi", "T"))
 
+    def _axes_of(self, function: n.ChunkFunction) -> tuple[str, ...]:
+        """The axes of a part, for targets whose kernels have to know all of them."""
+        if not self.every_axis:
+            return ()
+        axes = (axis for node in function.nodes for axis in node.axes if not is_tile(axis))
+        return tuple(axis.rstrip("'") for axis in axes)
+
     def _counts(self) -> frozenset[str]:
         """The sizes that are whole numbers: lengths of axes, and what masks compare with."""
         nodes: list[n.Node] = []
         for sweep in self.plan.sweeps:
             for part in sweep.parts:
                 nodes += part.function.nodes
-        axes = (a.rstrip("'") for node in nodes for a in node.axes if not is_tile(a))
+        axes = [a.rstrip("'") for node in nodes for a in node.axes if not is_tile(a)]
+        axes += [a.rstrip("'") for each in self.attention.sums for a in each.value.sort.axes]
         whole = (name for name, value in self.attention.sizes if value == int(value))
         return frozenset((*axes, *whole))
 
@@ -267,12 +279,7 @@ class AttentionCore:
 
     def _after(self) -> tuple[str, ...]:
         """The lines that join the sums to the output."""
-        values = {
-            i.spec_name: Text(
-                text=i.name, dims=((BATCH, TIME) if i.stream else ()) + own_dims(i.sort)
-            )
-            for i in self.signature.inputs
-        }
+        values = {i.spec_name: text_of(i) for i in self.signature.inputs}
         for each in self.attention.sums:
             axes = each.value.sort.axes
             text = f"o_{identifier(each.name)}"
@@ -287,4 +294,17 @@ class AttentionCore:
             lines += [part for text in texts for part in laid_out(text, 4)]
         if self.attention.joined:
             lines.append(f"o = o.to({self._like()}.dtype)")
-        return tuple(lines)
+        used = used_names(dedent("\n".join(lines)))
+        sizes = [f'{name} = size["{name}"]' for name in self._sizes() if name in used - {"heads"}]
+        whole = ("size = lengths(streams, constants, given)",) if sizes else ()
+        return (*whole, *sizes, *lines)
+
+
+def text_of(value: CoreInput) -> Text:
+    """An input of `mix` in the lines behind its sums, groups on their heads."""
+    lead = (BATCH, TIME) if value.stream else ()
+    dims = (*lead, *own_dims(value.sort))
+    if not value.sort.heads.group:
+        return Text(text=value.name, dims=dims)
+    text = f"per_head({value.name}, heads, {len(lead)})"
+    return Text(text=text, dims=(*lead, HEADS, *value.sort.axes))

@@ -9,6 +9,9 @@ from mixerc.backends.module.sizes import sizes_of
 from mixerc.plan import nodes as n
 from mixerc.plan.distribute import Kernel, Schedule
 
+LIKE = "like"
+"""A tensor of the dtype and device of accumulation, where a kernel has no other."""
+
 
 class KernelPrinter:
     """Prints the body of one kernel."""
@@ -23,7 +26,7 @@ class KernelPrinter:
             names=self.texts,
             chunk=chunk,
             lead=3 if kernel.schedule == Schedule.CHUNK_MAP else 2,
-            like=_like(kernel, names),
+            like=_like(kernel, names) or LIKE,
             memory=memory(self.order, kernel, self.inside),
             inside=self.inside,
             sweeps=sweeps,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from mixerc.algebra.attention import MaskedSum
 from mixerc.algebra.masks.relative import relative
-from mixerc.backends.module.bodies import KernelPrinter
+from mixerc.backends.module.bodies import LIKE, KernelPrinter
 from mixerc.backends.module.identifiers import identifier
 from mixerc.backends.module.inline import used_names
 from mixerc.backends.module.layout import laid_out, tuple_text
@@ -110,7 +110,8 @@ class _Printed:
         self.lines = self.printer.lines(4)
         self.results = self._results()
         used = used_names("\n".join(self.lines + self.results))
-        counted = [name for name in ("rows", "keys") if name in used]
+        known = {names.of(x) for x in self.kernel.inputs}
+        counted = [name for name in ("rows", "keys", LIKE) if name in used - known]
         extras = [*self.printer.extras(), *counted]
         self.parameters = [*(names.of(x) for x in self.kernel.inputs), *extras]
         self.reads = [*map(self._key, self.loads), *("head_index" for _ in heads), *extras]

@@ -59,7 +59,9 @@ def emit(
 
 def emit_attention(hardware: Hardware, mixer: Mixer, plan: SweepPlan, spec: str) -> GeneratedModule:
     """The same for masked attention."""
-    return module_file(AttentionCore(mixer, plan), kernels_text(plan, hardware), spec, SWEEPS)
+    return module_file(
+        AttentionCore(mixer, plan, every_axis=True), kernels_text(plan, hardware), spec, SWEEPS
+    )
 
 
 def refuse_attention(mixer: Mixer, plan: SweepPlan, spec: str) -> GeneratedModule:

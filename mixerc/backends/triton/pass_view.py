@@ -134,8 +134,6 @@ class _Writing:
     def view(self) -> PassView:
         """Every slot."""
         visit, parts, sweep = self.visit, self.parts, self.sweep
-        leftwards = bool(self.decay) and not self.keys
-        walk = walk_of(self.condition, keys=self.keys, in_turn=bool(self.decay))
         return PassView(
             name=self.name,
             template="token" if self.token else "sweep",
@@ -146,8 +144,8 @@ class _Writing:
             within=self._within(),
             each=self.keys,
             pad="    " if self.keys else "",
-            bands=tuple(closed(walk, self.call, leftwards=leftwards)),
-            table=table(self.call, leftwards=leftwards),
+            bands=self._bands(),
+            table=table(self.call, leftwards=self._leftwards),
             after=_broken((*parts.after, *self.decay.after)),
             visit=f"triton/{parts.template}",
             visit_head=packed(f"def {self.name}_tile(", self.call.parameters, "):", 0),
@@ -170,6 +168,16 @@ class _Writing:
             carried=", ".join(self.call.carried),
             record=self._record(),
         )
+
+    @property
+    def _leftwards(self) -> bool:
+        """Whether keys are visited from the query backwards, as what is added up between asks."""
+        return bool(self.decay) and not self.keys
+
+    def _bands(self) -> tuple[Loop, ...]:
+        """The loops in closed form, if there are any."""
+        walk = walk_of(self.condition, keys=self.keys, in_turn=bool(self.decay))
+        return tuple(closed(walk, self.call, leftwards=self._leftwards))
 
     def _head(self) -> tuple[str, ...]:
         """The kernel's parameters."""

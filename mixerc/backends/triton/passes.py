@@ -7,7 +7,7 @@ form where the mask is bands of keys, and in tables of tiles elsewhere.
 
 from collections.abc import Mapping
 
-from mixerc.algebra.attention import MaskedSum
+from mixerc.algebra.attention import UNIT, MaskedSum
 from mixerc.backends.module.identifiers import identifier
 from mixerc.backends.triton.doors import HERE, THERE, Door
 from mixerc.backends.triton.pass_view import Parts, PassView, Writer
@@ -70,7 +70,9 @@ class Passes:
             ]
         stored = ((out, "total"), (tops, "top"), (weights, "weight"))
         after += [door.store(value, "i", "here", "here_in") for door, value in stored]
-        least = "-3.0e38" if self.sweep.stable else "0.0"
+        reads = self.sweep.divisor.loads if self.sweep.divisor is not None else ()
+        of_unit = any(load.name == UNIT for load in reads)  # e^-m is held to 1 at most
+        least = "-3.0e38" if self.sweep.stable and not of_unit else "0.0"
         return Parts(
             kind=kind,
             summary=summary,
