@@ -26,7 +26,8 @@ SWEEPS = Target(
     helpers=(
         *(("triton", "device.py"), ("triton", "start.py"), ("triton", "run.py")),
         *(("module", "ranges.py"), ("module", "visits.py"), ("module", "cache.py")),
-        *(("triton", "sweep.py"), ("module", "lanes.py"), ("module", "attend.py")),
+        *(("triton", "visiting.py"), ("triton", "sweep.py"), ("triton", "splits.py")),
+        *(("module", "lanes.py"), ("module", "attend.py")),
     ),
     imports=("triton", "imports.py"),
 )

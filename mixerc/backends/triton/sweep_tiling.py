@@ -116,7 +116,7 @@ def _kept(sweep: Sweep) -> bool:
     return any(isinstance(node, n.Map | n.Contract) and node in read for node in made)
 
 
-WIDE: tuple[Tiling, Tiling, Tiling] = ((32, 32, 8, 1), (16, 16, 4, 1), (16, 16, 8, 1))
+WIDE: tuple[Tiling, Tiling, Tiling] = ((32, 32, 8, 1), (16, 16, 8, 1), (16, 16, 8, 1))
 """The same for numbers of 32 and 64 bits, in every kernel."""
 
 
