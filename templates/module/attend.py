@@ -110,7 +110,7 @@ def together(seen):
 def forward(streams, constants, states, given, cu_seqlens, recurrent, in_place=False):
     """Each sum's output; what its backward wants of it; the caches after the last token."""
     size = lengths(streams, constants, given)
-    outputs = [x for kind in empty_outputs(streams, size) for x in kind]
+    outputs = [x for kind in saved_as(recurrent, *empty_outputs(streams, size)) for x in kind]
     if cu_seqlens is not None:  # rows that no sequence covers
         for x in outputs:
             x.zero_()
@@ -130,6 +130,12 @@ def forward(streams, constants, states, given, cu_seqlens, recurrent, in_place=F
                 slots = cache.shape[2]
                 cache[of_states] = refilled(unit.keys[name], unit.seen, unit.tokens, slots)
     return [*outputs, *caches]
+
+
+def saved_as(recurrent, outputs, saved):
+    """Token by token nothing is saved of queries: the backward looks at whole sequences, and has
+    to divide by the very sums that it makes again."""
+    return outputs, [x[:, :0] for x in saved] if recurrent else saved
 
 
 def after_tokens(streams, states, cu_seqlens):
@@ -170,7 +176,7 @@ def stepped(streams, constants, states, size, outputs, cu_seqlens, in_place):
 
 
 def step(outputs, at, values):
-    """The outputs of one token, and what is saved of it."""
+    """The outputs of one token."""
     (rows, token), (streams, caches, constants, size) = at, values
     held, heads = dict(zip(CACHED, caches, strict=False)), int(size["heads"])
     for head in by_heads(constants, heads):
@@ -186,9 +192,9 @@ def step(outputs, at, values):
             )
             given, which = (*one, {**size, "heads": 1}, head), slice(head, head + 1)
         for index, sweep in enumerate(SWEEPS):
-            made = token_forward(sweep, caches[-1], *given)
-            for out, value in zip(of_sum(outputs, index), made, strict=True):
-                out[rows, token : token + 1][:, :, which] = value.to(out.dtype)
+            o, *_ = token_forward(sweep, caches[-1], *given)
+            out = outputs[index]
+            out[rows, token : token + 1][:, :, which] = o.to(out.dtype)
 
 
 def of_sum(outputs, index):
@@ -227,13 +233,22 @@ def backward(streams, constants, states, cotangents, given, cu_seqlens):
                 for index, sweep in enumerate(SWEEPS):
                     given = (*of_sum(outputs, index), d_outputs[index])
                     cut = (x[rows, tokens][:, :, which] for x in given)
-                    found = sum_backward(sweep, mine, *cut)
+                    found = sum_backward(sweep, mine, *known(sweep, mine, *cut))
                     add_found((d_new, d_keys), found, unit, head)
                     for name, part in found[2].items():
                         total = d_constants[CONSTANTS.index(name)][rows]
                         total[:, of_copy(head, size, total.shape[1])] += part
             hand_over(unit, d_new, d_keys, (d_streams, d_states), (of_states, rows, tokens), states)
     return [*d_streams, *d_constants, *d_states]
+
+
+def known(sweep, unit, o, tops, weights, d_o):
+    """What the backward wants of a sum, made again where it was not saved."""
+    if tops.shape[1] == 0:
+        o = torch.empty_like(o)
+        tops, weights = (o.new_empty(o.shape[:3], dtype=unit.dtype) for _ in "ml")
+        sum_forward(sweep, unit, [o, tops, weights])
+    return o, tops, weights, d_o
 
 
 def of_copy(head, size, copies):
@@ -293,7 +308,8 @@ def taken_shapes(streams, constants, states, given, cu_seqlens):
 
 def attend_shapes(streams, constants, states, given, cu_seqlens, recurrent):
     """Tensors like those that `forward` gives."""
-    outputs, saved = empty_outputs(streams, lengths(streams, constants, given))
+    size = lengths(streams, constants, given)
+    outputs, saved = saved_as(recurrent, *empty_outputs(streams, size))
     if not states:
         return [*outputs, *saved]
     most = streams[0].shape[1]

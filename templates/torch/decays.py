@@ -1,7 +1,8 @@
 """Decays of pairs in plain torch: the product over s < j <= t, from sums of contiguous runs.
 
 Every sum is one over a run of logarithms, none a difference of two, so nothing cancels and -inf is
-exact. Decays are [B, G, r, keys]; a zero given as such has a slope of its own.
+exact. They are added in float64: a logarithm of -20 that is rounded as float32 is an error of 20 of
+its ulp in the decay. Decays are [B, G, r, keys]; a zero given as such has a slope of its own.
 """
 
 import torch
@@ -12,12 +13,12 @@ class Decays:
 
     def __init__(self, decay, start, *, logarithmic):
         self.decay, self.start, self.logarithmic = decay, start, logarithmic
-        self.logs = decay if logarithmic else decay.log()
+        self.logs = decay.double() if logarithmic else decay.double().log()
         self.zeros = None
         if not logarithmic and bool((decay == 0).any()):
             self.zeros = (decay == 0).to(decay.dtype)
-            self.d_zeros = torch.zeros_like(decay)
-        self.d_logs = torch.zeros_like(decay)
+            self.d_zeros = torch.zeros_like(self.logs)
+        self.d_logs = torch.zeros_like(self.logs)
 
     def tile(self, first, last, group, *, beside=False):
         """The logarithm of the decay of each pair [.., queries, keys]."""
@@ -36,7 +37,7 @@ class Decays:
         """Adds to the total, for each token, what reaches the pairs that it lies between."""
         place = 0
         for low, high, _ in group:
-            part = d[..., place : place + high - low]
+            part = d[..., place : place + high - low].double()
             for dim in range(3):
                 if part.shape[dim] > total.shape[dim]:
                     part = part.sum(dim, keepdim=True)
@@ -46,9 +47,11 @@ class Decays:
     def cotangent(self):
         """The cotangent of what was given: the decay, or its logarithm."""
         if self.logarithmic:
-            return self.d_logs
+            return self.d_logs.to(self.decay.dtype)
         slope = self.d_logs / self.decay
-        return slope if self.zeros is None else torch.where(self.decay == 0, self.d_zeros, slope)
+        if self.zeros is not None:
+            slope = torch.where(self.decay == 0, self.d_zeros, slope)
+        return slope.to(self.decay.dtype)
 
 
 def run_sums(x, start, stop, low, high):

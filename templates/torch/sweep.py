@@ -61,7 +61,7 @@ class Pass:
             made = made.contiguous()
         if self.decays is not None:
             factor = self.decays.tile(first, last, group, beside=beside)
-            made = made + factor if self.sweep.exponential else made * factor.exp()
+            made = made + factor if self.sweep.exponential else made * factor.exp().to(made.dtype)
         return self.masked(made, first, last, group)
 
     def masked(self, tile, first, last, group):
@@ -100,7 +100,7 @@ class Pass:
         """The weights of scores, over e^top where the sum is one of exponentials."""
         if not self.sweep.exponential:
             return scores
-        return (scores if top is None else scores.sub_(top.unsqueeze(-1))).exp_()
+        return (scores if top is None else scores.sub_(top.unsqueeze(-1))).exp_().to(self.dtype)
 
 
 def narrowed(x, lane):
@@ -167,7 +167,7 @@ def swept(run, outputs):
             w = run.scores(run.values(first, last, group), first, last, group)
             old = top
             if sweep.stable:
-                high = w.amax(-1).clamp_(min=lowest)
+                high = w.amax(-1).to(run.dtype).clamp_(min=lowest)
                 top = high if old is None else torch.maximum(old, high)
             w = run.weights(w, top)
             part, more = meet(w, taken(value, group)), w.sum(-1)
@@ -240,7 +240,7 @@ def d_scores(run, of, tile, first, last, group):
     if run.sweep.exponential:
         return d.mul_(w)
     if decays is not None:
-        d = d * decays.tile(first, last, group).exp()
+        d = d * decays.tile(first, last, group).exp().to(d.dtype)
     return run.masked(d, first, last, group)
 
 

@@ -522,12 +522,12 @@ class Decays:
 
     def __init__(self, decay, start, *, logarithmic):
         self.decay, self.start, self.logarithmic = decay, start, logarithmic
-        self.logs = decay if logarithmic else decay.log()
+        self.logs = decay.double() if logarithmic else decay.double().log()
         self.zeros = None
         if not logarithmic and bool((decay == 0).any()):
             self.zeros = (decay == 0).to(decay.dtype)
-            self.d_zeros = torch.zeros_like(decay)
-        self.d_logs = torch.zeros_like(decay)
+            self.d_zeros = torch.zeros_like(self.logs)
+        self.d_logs = torch.zeros_like(self.logs)
 
     def tile(self, first, last, group, *, beside=False):
         """The logarithm of the decay of each pair [.., queries, keys]."""
@@ -546,7 +546,7 @@ class Decays:
         """Adds to the total, for each token, what reaches the pairs that it lies between."""
         place = 0
         for low, high, _ in group:
-            part = d[..., place : place + high - low]
+            part = d[..., place : place + high - low].double()
             for dim in range(3):
                 if part.shape[dim] > total.shape[dim]:
                     part = part.sum(dim, keepdim=True)
@@ -556,9 +556,11 @@ class Decays:
     def cotangent(self):
         """The cotangent of what was given: the decay, or its logarithm."""
         if self.logarithmic:
-            return self.d_logs
+            return self.d_logs.to(self.decay.dtype)
         slope = self.d_logs / self.decay
-        return slope if self.zeros is None else torch.where(self.decay == 0, self.d_zeros, slope)
+        if self.zeros is not None:
+            slope = torch.where(self.decay == 0, self.d_zeros, slope)
+        return slope.to(self.decay.dtype)
 
 
 def run_sums(x, start, stop, low, high):
@@ -654,9 +656,11 @@ class Pass:
         With `beside`, of the pairs between which just one decay is 0, without that one.
         """
         made = self.sweep.scores(of)["score"]
+        if 0 in made.stride():  # the same for all queries or all keys: masks are written into it
+            made = made.contiguous()
         if self.decays is not None:
             factor = self.decays.tile(first, last, group, beside=beside)
-            made = made + factor if self.sweep.exponential else made * factor.exp()
+            made = made + factor if self.sweep.exponential else made * factor.exp().to(made.dtype)
         return self.masked(made, first, last, group)
 
     def masked(self, tile, first, last, group):
@@ -695,7 +699,7 @@ class Pass:
         """The weights of scores, over e^top where the sum is one of exponentials."""
         if not self.sweep.exponential:
             return scores
-        return (scores if top is None else scores.sub_(top.unsqueeze(-1))).exp_()
+        return (scores if top is None else scores.sub_(top.unsqueeze(-1))).exp_().to(self.dtype)
 
 
 def narrowed(x, lane):
@@ -755,14 +759,14 @@ def met(left, right, like):
 def swept(run, outputs):
     """Fills `outputs`: the divided sum [B, G, r, T, V]; m of each query; its weights over e^m."""
     sweep, value = run.sweep, run.keys["value"]
-    lowest = torch.finfo(run.dtype).min
+    lowest = least(sweep, run.dtype)
     for first, last, groups in run.blocks():
         top = weight = made = None
         for group in groups:
             w = run.scores(run.values(first, last, group), first, last, group)
             old = top
             if sweep.stable:
-                high = w.amax(-1).clamp_(min=lowest)
+                high = w.amax(-1).to(run.dtype).clamp_(min=lowest)
                 top = high if old is None else torch.maximum(old, high)
             w = run.weights(w, top)
             part, more = meet(w, taken(value, group)), w.sum(-1)
@@ -773,6 +777,12 @@ def swept(run, outputs):
             made, weight = part, more
         for out, x in zip(outputs, finished(run, first, last, (made, top, weight)), strict=True):
             cut(out, first, last).copy_(x)
+
+
+def least(sweep, dtype):
+    """What m is at least: 0 where the normaliser reads e^-m, which is at most 1 then."""
+    of_unit = sweep.divisor is not None and "unit_t" in sweep.divisor.reads
+    return 0.0 if of_unit else torch.finfo(dtype).min
 
 
 def finished(run, first, last, made):
@@ -829,7 +839,7 @@ def d_scores(run, of, tile, first, last, group):
     if run.sweep.exponential:
         return d.mul_(w)
     if decays is not None:
-        d = d * decays.tile(first, last, group).exp()
+        d = d * decays.tile(first, last, group).exp().to(d.dtype)
     return run.masked(d, first, last, group)
 
 
@@ -867,19 +877,18 @@ def pass_of(sweep, unit):
     first = next(iter(unit.streams.values()))
     fixed = fixed_of(unit.constants, unit.size, unit.dtype, groups, unit.first_head, first)
     t, s = unit.positions
-    rows = {"t": t, "at_t": t.to(unit.dtype)}
-    keys = {"s": s, "at_s": s.to(unit.dtype)}
+    rows = {"t": t, "at_t": t.to(unit.dtype).view(1, 1, 1, -1)}
+    keys = {"s": s, "at_s": s.to(unit.dtype).view(1, 1, 1, -1)}
     for name in sweep.of_rows:
         rows[f"{name}_t"] = lanes(unit.streams[name], unit.dtype, groups, heads)
     for name in sweep.of_keys:
         keys[f"{name}_s"] = lanes(unit.keys[name], unit.dtype, groups, heads)
     fixed |= {"rows": len(t), "keys": len(s), "T": unit.seen + unit.tokens}
+    fixed["like"] = first.new_empty((), dtype=unit.dtype)
     rows |= sweep.queries({**fixed, **rows})
     keys |= sweep.keys({**fixed, **keys})
     if sweep.decay is not None:
-        keys |= sweep.decay(
-            {**fixed, **{f"{n[:-2]}_t": x for n, x in keys.items() if n.endswith("_s")}}
-        )
+        keys["decay"] = sweep.decay(of_decay(fixed, keys))["decay"].to(unit.dtype)
     keys["value"] = with_axis(keys["value"], sweep)
     start = len(s) - len(t)
     return Pass(sweep, fixed, rows, keys, start, planned(sweep, unit, fixed, rows, keys))
@@ -901,7 +910,8 @@ def planned(sweep, unit, fixed, rows, keys):
 def visited(sweep, unit, fixed, rows, keys):
     """The blocks of queries, each with (first key, last key + 1, all allowed) of what it sees."""
     found = [[] for _ in range(0, unit.tokens, SIDE)]
-    for key, count, tiles in tiles_of(sweep, unit, (fixed, rows, keys), (SIDE, SIDE)):
+    values, side = (fixed, rows, keys), (SIDE, SIDE)
+    for key, count, tiles in tiles_of(sweep, unit, values, side, unit.stretches):
         for block, each in zip(found, runs(*tiles), strict=True):
             block += [(key + a * SIDE, key + min(b * SIDE, count), full) for a, b, full in each]
     starts = range(0, unit.tokens, SIDE)
@@ -971,13 +981,12 @@ def token_forward(sweep, seen, streams, caches, constants, size, first_head):
     for name in sweep.of_keys:
         x = caches[name]
         keys[f"{name}_s"] = in_groups(x.to(dtype) if x.is_floating_point() else x, groups, heads)
-    fixed |= {"rows": 1, "keys": slots}
+    fixed |= {"rows": 1, "keys": slots, "like": first.new_empty((), dtype=dtype)}
     rows |= sweep.queries({**fixed, **rows})
     keys |= sweep.keys({**fixed, **keys})
     w = sweep.scores({**fixed, **rows, **keys})["score"]
     if sweep.decay is not None:
-        of = {f"{n[:-2]}_t": x for n, x in keys.items() if n.endswith("_s")}
-        decay = sweep.decay({**fixed, **of})["decay"]
+        decay = sweep.decay(of_decay(fixed, keys))["decay"].to(dtype)
         logs = decay if sweep.logarithmic else decay.log()
         factor = since(logs, torch.where(valid, s, -1), valid).unsqueeze(-2)
         w = w + factor if sweep.exponential else w * factor.exp()
@@ -992,7 +1001,7 @@ def attended(sweep, fixed, rows, keys, w, open_):
     w = torch.where(open_, w, -torch.inf if sweep.exponential else 0.0)
     top = torch.zeros_like(w[..., 0])
     if sweep.stable:
-        top = w.amax(-1).clamp(min=torch.finfo(w.dtype).min)
+        top = w.amax(-1).clamp(min=least(sweep, w.dtype))
     if sweep.exponential:
         w = (w - top.unsqueeze(-1)).exp()
     total, weight = meet(w, with_axis(keys["value"], sweep)), w.sum(-1)
@@ -1045,7 +1054,7 @@ def fixed_of(constants, size, dtype, groups, first_head, like):
     tables, of which one row serves all."""
     heads = int(size["heads"])
     numbers = torch.arange(first_head, first_head + heads, device=like.device, dtype=dtype)
-    values = {**size, "head_index": numbers.view(1, groups, -1)}
+    values = {**size, "first_head": first_head, "head_index": numbers.view(1, groups, -1)}
     for name, x in constants.items():
         if name in TABLES:
             values[name] = x[0, 0]
@@ -1064,7 +1073,7 @@ def output_of(sweep, o):
     return out_of_groups(o if sweep.value_axis else o.squeeze(-1))
 
 
-def tiles_of(sweep, unit, values, side):
+def tiles_of(sweep, unit, values, side, stretches):
     """For each stretch of keys the first one, how many they are, and the tiles that are visited;
     what masks read is looked at by the CPU."""
     fixed, rows, keys = (
@@ -1072,7 +1081,7 @@ def tiles_of(sweep, unit, values, side):
         for each in values
     )
     fixed = values[0] | fixed
-    for low, key, count in unit.stretches:
+    for low, key, count in stretches:
 
         def pairs(t, s, low=low, key=key):
             t, s = t.squeeze(-1), s.squeeze(-2)
@@ -1122,6 +1131,12 @@ def reads_of(sweep, unit, fixed, sides, low, key, count):
     return found
 
 
+def of_decay(fixed, keys):
+    """What a decay is made of: it is one of every key, written as that of a query."""
+    named = {f"{name[:-2]}_t": x for name, x in keys.items() if name.endswith("_s")}
+    return {**fixed, **named, "rows": fixed["keys"]}
+
+
 def handed_back(sweep, unit, run, found, back):
     """From cotangents of what scores read to those of streams and constants."""
     if not sweep.value_axis:
@@ -1132,8 +1147,8 @@ def handed_back(sweep, unit, run, found, back):
     made = [(part({**run.fixed, **side, **d}), side, total) for part, side, total in parts]
     made += [(back, run.rows, streams), ({n: found[n] for n in run.fixed if n in found}, {}, {})]
     if sweep.decay is not None:
-        side = {f"{n[:-2]}_t": x for n, x in run.keys.items() if n.endswith("_s")}
-        made.append((sweep.d_decay({**run.fixed, **side, **d}), side, keys))
+        side = of_decay(run.fixed, run.keys)
+        made.append((sweep.d_decay({**side, **d}), side, keys))
     for gradients, side, total in made:
         for name, x in gradients.items():
             if name in run.fixed:
@@ -1164,8 +1179,9 @@ def as_given(x, given, dim):
 
 def since(logs, s, valid):
     """For each slot the sum of the logarithms of the decays of all later tokens."""
-    order = s.argsort(-1)[:, None, None].expand(logs.shape)
-    inside = torch.where(valid[:, None, None], logs, 0).gather(-1, order)
+    inside = torch.where(valid[:, None, None], logs, 0)
+    order = s.argsort(-1)[:, None, None].expand(inside.shape)
+    inside = inside.gather(-1, order)
     after = inside.flip(-1).cumsum(-1).flip(-1)
     after = torch.cat((after[..., 1:], torch.zeros_like(after[..., :1])), -1)
     return torch.empty_like(after).scatter_(-1, order, after)
@@ -1187,7 +1203,10 @@ def divisor_of(sweep, fixed, rows, tops, weights):
     """What each query's sum is divided by, over e^m, and 1 where that is 0; None for nothing."""
     if sweep.divisor is None:
         return None
-    made = sweep.divisor({**fixed, **rows, "sum_t": weights, "unit_t": (-tops).exp()})["divisor"]
+    of = {**fixed, **rows, "sum_t": weights}
+    if "unit_t" in sweep.divisor.reads:
+        of["unit_t"] = (-tops).exp()
+    made = sweep.divisor(of)["divisor"]
     return torch.where(made == 0, 1, made)
 
 
@@ -1258,7 +1277,8 @@ def by_heads(constants, heads):
 
 def units(streams, constants, states, size, cu_seqlens):
     """Each unit, with its rows of the states, and its rows and tokens of the streams."""
-    seen = states[-1].tolist() if states else [0] * streams[0].shape[0]
+    sequences = streams[0].shape[0] if cu_seqlens is None else cu_seqlens.shape[0] - 1
+    seen = states[-1].tolist() if states else [0] * sequences
     if cu_seqlens is not None:
         bounds = list(itertools.pairwise(cu_seqlens.tolist()))
         parts = [(slice(i, i + 1), slice(0, 1), slice(*bound)) for i, bound in enumerate(bounds)]
@@ -1291,7 +1311,7 @@ def together(seen):
 def forward(streams, constants, states, given, cu_seqlens, recurrent, in_place=False):
     """Each sum's output; what its backward wants of it; the caches after the last token."""
     size = lengths(streams, constants, given)
-    outputs = [x for kind in empty_outputs(streams, size) for x in kind]
+    outputs = [x for kind in saved_as(recurrent, *empty_outputs(streams, size)) for x in kind]
     if cu_seqlens is not None:  # rows that no sequence covers
         for x in outputs:
             x.zero_()
@@ -1311,6 +1331,12 @@ def forward(streams, constants, states, given, cu_seqlens, recurrent, in_place=F
                 slots = cache.shape[2]
                 cache[of_states] = refilled(unit.keys[name], unit.seen, unit.tokens, slots)
     return [*outputs, *caches]
+
+
+def saved_as(recurrent, outputs, saved):
+    """Token by token nothing is saved of queries: the backward looks at whole sequences, and has
+    to divide by the very sums that it makes again."""
+    return outputs, [x[:, :0] for x in saved] if recurrent else saved
 
 
 def after_tokens(streams, states, cu_seqlens):
@@ -1351,7 +1377,7 @@ def stepped(streams, constants, states, size, outputs, cu_seqlens, in_place):
 
 
 def step(outputs, at, values):
-    """The outputs of one token, and what is saved of it."""
+    """The outputs of one token."""
     (rows, token), (streams, caches, constants, size) = at, values
     held, heads = dict(zip(CACHED, caches, strict=False)), int(size["heads"])
     for head in by_heads(constants, heads):
@@ -1367,9 +1393,9 @@ def step(outputs, at, values):
             )
             given, which = (*one, {**size, "heads": 1}, head), slice(head, head + 1)
         for index, sweep in enumerate(SWEEPS):
-            made = token_forward(sweep, caches[-1], *given)
-            for out, value in zip(of_sum(outputs, index), made, strict=True):
-                out[rows, token : token + 1][:, :, which] = value.to(out.dtype)
+            o, *_ = token_forward(sweep, caches[-1], *given)
+            out = outputs[index]
+            out[rows, token : token + 1][:, :, which] = o.to(out.dtype)
 
 
 def of_sum(outputs, index):
@@ -1394,6 +1420,7 @@ def backward(streams, constants, states, cotangents, given, cu_seqlens):
     d_constants = [torch.zeros_like(x, memory_format=torch.contiguous_format) for x in constants]
     d_states = [torch.zeros_like(x, memory_format=torch.contiguous_format) for x in states]
     with torch.inference_mode():
+        hand_through(d_states, d_caches, streams[0].shape[1], cu_seqlens)
         for unit, of_states, rows, tokens in units(streams, constants, states, size, cu_seqlens):
             d_new = {}
             d_keys = {
@@ -1407,13 +1434,22 @@ def backward(streams, constants, states, cotangents, given, cu_seqlens):
                 for index, sweep in enumerate(SWEEPS):
                     given = (*of_sum(outputs, index), d_outputs[index])
                     cut = (x[rows, tokens][:, :, which] for x in given)
-                    found = sum_backward(sweep, mine, *cut)
+                    found = sum_backward(sweep, mine, *known(sweep, mine, *cut))
                     add_found((d_new, d_keys), found, unit, head)
                     for name, part in found[2].items():
                         total = d_constants[CONSTANTS.index(name)][rows]
                         total[:, of_copy(head, size, total.shape[1])] += part
             hand_over(unit, d_new, d_keys, (d_streams, d_states), (of_states, rows, tokens), states)
     return [*d_streams, *d_constants, *d_states]
+
+
+def known(sweep, unit, o, tops, weights, d_o):
+    """What the backward wants of a sum, made again where it was not saved."""
+    if tops.shape[1] == 0:
+        o = torch.empty_like(o)
+        tops, weights = (o.new_empty(o.shape[:3], dtype=unit.dtype) for _ in "ml")
+        sum_forward(sweep, unit, [o, tops, weights])
+    return o, tops, weights, d_o
 
 
 def of_copy(head, size, copies):
@@ -1431,6 +1467,15 @@ def add_found(totals, found, unit, head):
             if name not in total:
                 total[name] = torch.zeros_like(like[name], dtype=unit.dtype)
             total[name][:, :, of_copy(head, unit.size, like[name].shape[2])] += part
+
+
+def hand_through(d_states, d_caches, tokens, cu_seqlens):
+    """Sequences without tokens leave their caches as they are: so do the cotangents."""
+    empty = slice(None) if tokens == 0 else slice(0)
+    if cu_seqlens is not None:
+        empty = cu_seqlens.diff() == 0
+    for total, d in zip(d_states[:-1], d_caches, strict=False):
+        total[empty] = d[empty][:, :, : total.shape[2]].to(total.dtype)
 
 
 def hand_over(unit, d_new, d_keys, totals, places, states):
@@ -1464,7 +1509,8 @@ def taken_shapes(streams, constants, states, given, cu_seqlens):
 
 def attend_shapes(streams, constants, states, given, cu_seqlens, recurrent):
     """Tensors like those that `forward` gives."""
-    outputs, saved = empty_outputs(streams, lengths(streams, constants, given))
+    size = lengths(streams, constants, given)
+    outputs, saved = saved_as(recurrent, *empty_outputs(streams, size))
     if not states:
         return [*outputs, *saved]
     most = streams[0].shape[1]
@@ -1661,7 +1707,7 @@ WINDOW = 1024
 PINNED = 4
 MASK_READS = False
 WITHOUT = {}
-OPS = f"mixerc_7807e54104ed_{zlib.crc32(__name__.encode()):08x}"
+OPS = f"mixerc_66952903cd20_{zlib.crc32(__name__.encode()):08x}"
 
 
 def o_queries(q, D):
@@ -1729,7 +1775,6 @@ def o_tiles(t, s, length, read):
     may = may_1 & (may_2 | may_3)
     must = must_1 & (must_2 | must_3)
     return may, must
-
 
 SUM_O = Sweep(
     queries=Part(o_queries, ("q_t", "D"), ("part1_t",)),

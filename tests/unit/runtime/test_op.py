@@ -248,15 +248,15 @@ def test_a_stack_runs_in_the_reference_and_says_why_not_elsewhere() -> None:
 
 
 def test_a_mode_that_does_not_exist_says_why() -> None:
-    mixer = compiled("mistral")
-    assert "cache of tokens" in mixer.modes["parallel"]
-    q = torch.randn(1, 4, 2, 8)
-    with pytest.raises(ValueError, match="keeps a cache of tokens"):
-        mixer(q=q, k=q, v=q)
-    with pytest.raises(ValueError, match="keeps a cache of tokens"):
+    mixer = compiled("mingru")
+    assert "no fast form for the class" in mixer.modes["parallel"]
+    inputs = {name: torch.rand(1, 4, 1, 8) for name in mixer.streams}
+    with pytest.raises(ValueError, match="no fast form for the class"):
+        mixer(**inputs)
+    with pytest.raises(ValueError, match="no fast form for the class"):
         _ = mixer.Layer
-    o, _ = mixer(q=q, k=q, v=q, mode="reference")
-    assert o.shape == q.shape
+    o, _ = mixer(**inputs, mode="reference")
+    assert o.shape == (1, 4, 1, 8)
 
 
 @pytest.mark.parametrize("name", KINDS)
