@@ -16,8 +16,9 @@ from mixerc.algebra.masks.of_mixer import USUAL_SIZES, Mask, masks_of, usual_siz
 from mixerc.algebra.masks.translate import MaskError
 from mixerc.algebra.rows_read import rows_read
 from mixerc.algebra.terms import ATTENTION, LANDMARK, NotLinear, apply
-from mixerc.ir.expr import Apply, Expr, Number, Read, Size, TimeSum
+from mixerc.ir.expr import Apply, Expr, Number, Position, Read, Size, TimeSum
 from mixerc.ir.mixer import Branch, Input, Mixer, Param, Update, Value
+from mixerc.ir.ranges import environment, range_of
 from mixerc.ir.show import show_expr
 from mixerc.ir.sorts import Kind, Time
 from mixerc.ir.walk import core_expressions, walk
@@ -170,6 +171,12 @@ def _refuse(mixer: Mixer) -> None:
                 raise NotLinear(f"the core reads `{name}[t-1]`", node.span, ATTENTION)
             case _ if node.sort.kind is Kind.COMPLEX:
                 raise NotLinear("the core has complex values", node.span, ATTENTION)
+    for line in (*mixer.core.lines, mixer.core.output):
+        for node in walk(line.expr):
+            if isinstance(node, Position):
+                reason = "a line behind the sums reads the position of a token"
+                raise NotLinear(reason, node.span, ATTENTION)
+    env = environment([size.name for size in mixer.sizes], mixer.lines)
     for branch in mixer.core.branches:
         if branch.states:
             reason = "under this mask a cache is kept, and no state: write `state cache`"
@@ -179,6 +186,9 @@ def _refuse(mixer: Mixer) -> None:
             reason = (
                 f"the decay of {branch.name} lies along {axes}, so no score of two tokens has it"
             )
+            raise NotLinear(reason, branch.decay.span, ATTENTION)
+        if branch.decay is not None and range_of(branch.decay, env).low < 0:
+            reason = f"the decay of {branch.name} may be negative, and has no logarithm then"
             raise NotLinear(reason, branch.decay.span, ATTENTION)
         if len(branch.value.sort.axes) > 1:
             reason = f"the value of {branch.name} has more than one axis"

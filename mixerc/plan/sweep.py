@@ -8,7 +8,7 @@ what reads both for every pair that is visited. With the running maximum m of a 
 and back, for the cotangent g of o,   dw = value · g/divisor + d_sum,   d_score = w · dw.
 """
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, replace
 
 from mixerc.algebra.attention import UNIT, Attention, MaskedSum
@@ -104,11 +104,13 @@ def _sweep(each: MaskedSum, logarithms: frozenset[str], scaled_queries: bool) ->
     score = cut.of_pairs(_scaled_rows(b, score) if scaled_queries else score)
     value = b.spread(lower(b, each.value), (n.KEY_ROW,))
     decay = None if each.decay is None else _decay(each.decay, logarithms)
+    scores = _part(b, ((SCORE, score),))
+    moved = {VALUE, *(load.name for load in scores.loads if _moves(scores, load))}
     return Sweep(
         name=each.name,
-        queries=_part(b, tuple(cut.queries.values())),
-        keys=_part(b, (*cut.keys.values(), (VALUE, value))),
-        scores=_part(b, ((SCORE, score),)),
+        queries=_part(b, tuple(cut.queries.values()), moved),
+        keys=_part(b, (*cut.keys.values(), (VALUE, value)), moved),
+        scores=scores,
         allowed=_allowed(each.mask),
         decay=None if decay is None else decay[0],
         divisor=_divisor(each, logarithms),
@@ -123,10 +125,19 @@ def _sweep(each: MaskedSum, logarithms: frozenset[str], scaled_queries: bool) ->
     )
 
 
-def _part(b: Builder, outputs: tuple[tuple[str, n.Node], ...]) -> Part:
-    """The nodes of some outputs, and the adjoint over them."""
+def _moves(part: Part, load: n.Load) -> bool:
+    """Whether a cotangent reaches what a part reads: none does where that is a condition."""
+    assert part.backward is not None
+    return any(name == cotangent_name(load.name) for name, _ in part.backward.outputs)
+
+
+def _part(
+    b: Builder, outputs: tuple[tuple[str, n.Node], ...], moved: Container[str] | None = None
+) -> Part:
+    """The nodes of some outputs, and the adjoint over those that are `moved`: all if not given."""
     function = _pruned(b.nodes, outputs)
-    back = adjoint(function)
+    given = tuple(pair for pair in outputs if moved is None or pair[0] in moved)
+    back = adjoint(_pruned(b.nodes, given))
     wanted = tuple(pair for pair in back.outputs if pair[0] not in map(cotangent_name, POSITIONS))
     return Part(function=function, backward=_pruned(back.nodes, wanted))
 

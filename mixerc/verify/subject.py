@@ -2,11 +2,9 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from mixerc.algebra.classify import Algebra
 from mixerc.algebra.linear import Linear
-from mixerc.api import compile
 from mixerc.compiler import front
 from mixerc.ir.expr import Apply, Expr, Number, Read, Size, TimeSum
 from mixerc.ir.interval import point
@@ -17,6 +15,7 @@ from mixerc.pipeline import Pipeline
 from mixerc.reference.named import HEADS, group_of, head_dims, plain
 from mixerc.reference.sources import source_of
 from mixerc.request import Request
+from mixerc.runtime.hardware import hardware
 from mixerc.runtime.mixer import CompiledMixer
 from mixerc.source import Source
 
@@ -92,13 +91,15 @@ def subject_of(source: Source, target: str = "torch", device: str = "cpu") -> Su
     if isinstance(mixer, Stack):
         return mixer
     sizes = _untold(mixer)
-    given: dict[str, Any] = dict(sizes)
-    request = Request(source=source, chunk=None, sizes=sizes, target=target)
+    kind = f"triton:{hardware()}" if target == "triton" else target
+    pipeline = Pipeline(Request(source=source, chunk=None, sizes=sizes, target=kind))
+    run = pipeline.compiled()
+    assert isinstance(run, CompiledMixer), "a stack has no core"
     return Subject(
         source=source,
         mixer=mixer,
-        algebra=Pipeline(request).algebra,
-        run=compile(source.text, target=target, **given),
+        algebra=pipeline.algebra,
+        run=run,
         sizes=sizes,
         target=target,
         device=device,

@@ -191,8 +191,10 @@ def allowed_pairs(sweep, fixed, rows, keys):
         if of_rows and of_keys:
             places = (rows["t"][..., :, None] // of_rows, keys["s"][..., None, :] // of_keys)
             of[name] = fixed[name][places]
+        elif of_rows:
+            of[f"{name}_t"] = fixed[name][rows["t"] // of_rows]
         else:
-            of[name] = fixed[name][rows["t"] // of_rows if of_rows else keys["s"] // of_keys]
+            of[f"{name}_s"] = fixed[name][keys["s"] // of_keys]
     return torch.as_tensor(sweep.allowed(of)["allowed"], dtype=torch.bool)
 
 

@@ -34,7 +34,8 @@ def pass_of(sweep, unit):
         keys["decay"] = sweep.decay(of_decay(fixed, keys))["decay"].to(unit.dtype)
     keys["value"] = with_axis(keys["value"], sweep)
     start = len(s) - len(t)
-    return Pass(sweep, fixed, rows, keys, start, planned(sweep, unit, fixed, rows, keys))
+    lead = (unit.rows, groups, heads // groups)
+    return Pass(sweep, fixed, rows, keys, start, planned(sweep, unit, fixed, rows, keys), lead)
 
 
 def planned(sweep, unit, fixed, rows, keys):
@@ -134,6 +135,7 @@ def token_forward(sweep, seen, streams, caches, constants, size, first_head):
         factor = since(logs, torch.where(valid, s, -1), valid).unsqueeze(-2)
         w = w + factor if sweep.exponential else w * factor.exp()
     open_ = allowed_pairs(sweep, fixed, rows, keys) & valid[:, None, None, None]
+    w = w.expand(len(seen), groups, heads // groups, -1, -1)
     o, top, weight = attended(sweep, fixed, rows, keys, w, open_)
     return output_of(sweep, o), *(out_of_groups(x.expand(o.shape[:-1])) for x in (top, weight))
 

@@ -14,11 +14,13 @@ class Pass:
 
     `rows` and `keys` are the values of queries and of keys by name, `fixed` what no token changes.
     `start` is the key that stands where the first query does. `visits` lists blocks of queries
-    (first, last + 1) with the runs of keys (first, last + 1, all allowed) that they see.
+    (first, last + 1) with the runs of keys (first, last + 1, all allowed) that they see. `lead`
+    counts sequences, groups, and heads in each.
     """
 
-    def __init__(self, sweep, fixed, rows, keys, start, visits):
+    def __init__(self, sweep, fixed, rows, keys, start, visits, lead):
         self.sweep, self.fixed, self.rows, self.keys = sweep, fixed, rows, keys
+        self.lead = lead
         self.start, self.visits, self.dtype = start, visits, keys["value"].dtype
         self.decays, self.biases = None, {}
         if sweep.decay is not None:
@@ -28,7 +30,8 @@ class Pass:
         """The same for some sequences and groups of heads."""
         sides = (self.fixed, self.rows, self.keys)
         parts = ({n: narrowed(x, lane) for n, x in values.items()} for values in sides)
-        return Pass(self.sweep, *parts, self.start, self.visits)
+        some = (len(range(size)[part]) for part, size in zip(lane, self.lead, strict=False))
+        return Pass(self.sweep, *parts, self.start, self.visits, (*some, self.lead[2]))
 
     def cotangents(self):
         """Zeros for the cotangent of each value that scores read, of the value, and the decay."""
@@ -57,8 +60,9 @@ class Pass:
         With `beside`, of the pairs between which just one decay is 0, without that one.
         """
         made = self.sweep.scores(of)["score"]
-        if 0 in made.stride():  # the same for all queries or all keys: masks are written into it
-            made = made.contiguous()
+        if made.shape[:3] != self.lead or 0 in made.stride():
+            # The same for some heads, queries or keys: masks and maxima are written into it.
+            made = made.expand(*self.lead, -1, -1).contiguous()
         if self.decays is not None:
             factor = self.decays.tile(first, last, group, beside=beside)
             made = made + factor if self.sweep.exponential else made * factor.exp().to(made.dtype)

@@ -54,7 +54,7 @@ POSITIVE = (
     part("exp(q[t] @ k[s] / D) * sigmoid(c[s] + own)", "c = x | linear", "param own = normal"),
     part("exp(-sum[D]((q[t] - k[s])^2) / 4)"),
     part("phi(q[t]) @ phi(k[s])"),
-    part("sigmoid(q[t] @ k[s] + bias)", "param bias = normal"),
+    part("sigmoid(q[t] @ k[s] + level)", "param level = normal"),
     part("exp(q[t] @ (scale * k[s]))", "param scale[D] = normal / 4"),
     part("exp(q[t] @ k[s] / D) + 1"),
     part("1 / (1 + (q[t] @ k[s])^2)"),

@@ -18,9 +18,15 @@ LINEAR = (
     *("linear_attention", "performer", "based", "retnet", "lightning"),
     *("gla", "hgrn2", "mamba2", "rwkv5", "rwkv6", "mlstm"),
 )
+MASKED = (
+    *("alibi", "attention", "bigbird", "block_sparse", "dilated", "documents", "fixed"),
+    *("forgetting_attention", "gqa", "linformer", "longformer", "mistral", "prefix_lm"),
+    *("softcap", "streaming"),
+)
 EDGES = (0, 1, 2, 63, 64, 65, 129)
 
 every_linear = pytest.mark.parametrize("name", LINEAR)
+every_fast = pytest.mark.parametrize("name", [*LINEAR, *MASKED])
 
 
 @cache

@@ -5,11 +5,15 @@ import math
 import pytest
 import torch
 
+from mixerc.algebra.classify import classify
+from mixerc.compiler import front
+from mixerc.ir.mixer import Mixer
+from mixerc.source import read_source
 from mixerc.verify.cases import Case, draw
 from mixerc.verify.causality import finite_law
 from mixerc.verify.outcome import by_equations, differences, in_mode, outcome
 from mixerc.verify.subject import FAST, Subject, told_sizes
-from tests.laws.subjects import LINEAR, check, every_linear, subject
+from tests.laws.subjects import LINEAR, MASKED, SPECS, check, every_fast, subject
 
 DECAYING = ("gla", "hgrn2", "mamba2", "rwkv5", "rwkv6", "mlstm")
 EXTREMES = (0.0, 1e-30, 1 - 1e-7, 1.0, -0.5, -1.0)
@@ -74,7 +78,7 @@ def test_a_reset_forgets_everything(name: str, target: str) -> None:
         torch.testing.assert_close(o[:, start:], other[:, start:], rtol=1e-12, atol=1e-12)
 
 
-@every_linear
+@every_fast
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_narrow_inputs_stay_finite(name: str, dtype: torch.dtype) -> None:
     for seed in range(3):
@@ -96,4 +100,13 @@ def test_strong_decays_over_a_whole_chunk() -> None:
 
 def test_every_spec_with_a_fast_form_is_on_trial() -> None:
     assert set(DECAYING) <= set(LINEAR)
-    assert all(subject(name).fast for name in LINEAR)
+    assert all(subject(name).is_linear for name in LINEAR)
+    assert all(subject(name).fast and not subject(name).is_linear for name in MASKED)
+    written = {path.stem for path in SPECS.glob("*.mix")}
+    fast = {name for name in written if _is_fast(name)}
+    assert fast == {*LINEAR, *MASKED}
+
+
+def _is_fast(name: str) -> bool:
+    spec = front(read_source(SPECS / f"{name}.mix"))
+    return isinstance(spec, Mixer) and classify(spec).fast

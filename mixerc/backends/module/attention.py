@@ -1,6 +1,6 @@
 """The core of a generated file of masked attention: streams, caches, and the lines behind sums."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from textwrap import dedent
 
@@ -18,7 +18,7 @@ from mixerc.backends.module.sizes import sizes_in
 from mixerc.backends.module.stepwise import stepwise
 from mixerc.ir.expr import Size
 from mixerc.ir.mixer import Mixer, Value
-from mixerc.ir.sorts import Kind, Sort
+from mixerc.ir.sorts import EACH, Kind, Sort
 from mixerc.ir.walk import walk
 from mixerc.plan import nodes as n
 from mixerc.plan.build import is_tile
@@ -289,7 +289,10 @@ class AttentionCore:
         final = Value(name="o", sort=output.sort, expr=self.attention.output)
         for line in (*self.attention.lines, final):
             scope = Scope(values=values, step=printed_step)
-            value, texts = stepwise(identifier(line.name), line.expr, scope, line.sort)
+            # In a core a value of groups stands for each head of its group.
+            heads = EACH if line.sort.heads.group else line.sort.heads
+            sort = replace(line.sort, heads=heads)
+            value, texts = stepwise(identifier(line.name), line.expr, scope, sort)
             values[line.name] = value
             lines += [part for text in texts for part in laid_out(text, 4)]
         if self.attention.joined:

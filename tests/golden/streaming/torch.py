@@ -613,11 +613,13 @@ class Pass:
 
     `rows` and `keys` are the values of queries and of keys by name, `fixed` what no token changes.
     `start` is the key that stands where the first query does. `visits` lists blocks of queries
-    (first, last + 1) with the runs of keys (first, last + 1, all allowed) that they see.
+    (first, last + 1) with the runs of keys (first, last + 1, all allowed) that they see. `lead`
+    counts sequences, groups, and heads in each.
     """
 
-    def __init__(self, sweep, fixed, rows, keys, start, visits):
+    def __init__(self, sweep, fixed, rows, keys, start, visits, lead):
         self.sweep, self.fixed, self.rows, self.keys = sweep, fixed, rows, keys
+        self.lead = lead
         self.start, self.visits, self.dtype = start, visits, keys["value"].dtype
         self.decays, self.biases = None, {}
         if sweep.decay is not None:
@@ -627,7 +629,8 @@ class Pass:
         """The same for some sequences and groups of heads."""
         sides = (self.fixed, self.rows, self.keys)
         parts = ({n: narrowed(x, lane) for n, x in values.items()} for values in sides)
-        return Pass(self.sweep, *parts, self.start, self.visits)
+        some = (len(range(size)[part]) for part, size in zip(lane, self.lead, strict=False))
+        return Pass(self.sweep, *parts, self.start, self.visits, (*some, self.lead[2]))
 
     def cotangents(self):
         """Zeros for the cotangent of each value that scores read, of the value, and the decay."""
@@ -656,8 +659,9 @@ class Pass:
         With `beside`, of the pairs between which just one decay is 0, without that one.
         """
         made = self.sweep.scores(of)["score"]
-        if 0 in made.stride():  # the same for all queries or all keys: masks are written into it
-            made = made.contiguous()
+        if made.shape[:3] != self.lead or 0 in made.stride():
+            # The same for some heads, queries or keys: masks and maxima are written into it.
+            made = made.expand(*self.lead, -1, -1).contiguous()
         if self.decays is not None:
             factor = self.decays.tile(first, last, group, beside=beside)
             made = made + factor if self.sweep.exponential else made * factor.exp().to(made.dtype)
@@ -891,7 +895,8 @@ def pass_of(sweep, unit):
         keys["decay"] = sweep.decay(of_decay(fixed, keys))["decay"].to(unit.dtype)
     keys["value"] = with_axis(keys["value"], sweep)
     start = len(s) - len(t)
-    return Pass(sweep, fixed, rows, keys, start, planned(sweep, unit, fixed, rows, keys))
+    lead = (unit.rows, groups, heads // groups)
+    return Pass(sweep, fixed, rows, keys, start, planned(sweep, unit, fixed, rows, keys), lead)
 
 
 def planned(sweep, unit, fixed, rows, keys):
@@ -991,6 +996,7 @@ def token_forward(sweep, seen, streams, caches, constants, size, first_head):
         factor = since(logs, torch.where(valid, s, -1), valid).unsqueeze(-2)
         w = w + factor if sweep.exponential else w * factor.exp()
     open_ = allowed_pairs(sweep, fixed, rows, keys) & valid[:, None, None, None]
+    w = w.expand(len(seen), groups, heads // groups, -1, -1)
     o, top, weight = attended(sweep, fixed, rows, keys, w, open_)
     return output_of(sweep, o), *(out_of_groups(x.expand(o.shape[:-1])) for x in (top, weight))
 
@@ -1194,8 +1200,10 @@ def allowed_pairs(sweep, fixed, rows, keys):
         if of_rows and of_keys:
             places = (rows["t"][..., :, None] // of_rows, keys["s"][..., None, :] // of_keys)
             of[name] = fixed[name][places]
+        elif of_rows:
+            of[f"{name}_t"] = fixed[name][rows["t"] // of_rows]
         else:
-            of[name] = fixed[name][rows["t"] // of_rows if of_rows else keys["s"] // of_keys]
+            of[f"{name}_s"] = fixed[name][keys["s"] // of_keys]
     return torch.as_tensor(sweep.allowed(of)["allowed"], dtype=torch.bool)
 
 
