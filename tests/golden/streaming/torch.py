@@ -914,13 +914,22 @@ def planned(sweep, unit, fixed, rows, keys):
 
 def visited(sweep, unit, fixed, rows, keys):
     """The blocks of queries, each with (first key, last key + 1, all allowed) of what it sees."""
-    found = [[] for _ in range(0, unit.tokens, SIDE)]
-    values, side = (fixed, rows, keys), (SIDE, SIDE)
-    for key, count, tiles in tiles_of(sweep, unit, values, side, unit.stretches):
+    side = side_of(sweep)
+    found = [[] for _ in range(0, unit.tokens, side)]
+    values, sides = (fixed, rows, keys), (side, side)
+    for key, count, tiles in tiles_of(sweep, unit, values, sides, unit.stretches):
         for block, each in zip(found, runs(*tiles), strict=True):
-            block += [(key + a * SIDE, key + min(b * SIDE, count), full) for a, b, full in each]
-    starts = range(0, unit.tokens, SIDE)
-    return [(a, min(a + SIDE, unit.tokens), b) for a, b in zip(starts, found, strict=True)]
+            block += [(key + a * side, key + min(b * side, count), full) for a, b, full in each]
+    starts = range(0, unit.tokens, side)
+    return [(a, min(a + side, unit.tokens), b) for a, b in zip(starts, found, strict=True)]
+
+
+def side_of(sweep):
+    """Tokens a side of a tile: as many as a table's blocks have, if they are not few, so that
+    tiles are full."""
+    blocks = (block for pair in sweep.tables.values() for block in pair if block)
+    side = math.gcd(SIDE, *blocks)
+    return side if side >= SIDE // 4 else SIDE
 
 
 def sum_forward(sweep, unit, outputs):
