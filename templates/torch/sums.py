@@ -30,14 +30,13 @@ def pass_of(sweep, unit):
         keys[f"{name}_s"] = lanes(unit.keys[name], unit.dtype, groups, heads)
     fixed |= {"rows": len(t), "keys": len(s), "T": unit.seen + unit.tokens}
     fixed["like"] = first.new_empty((), dtype=unit.dtype)
-    rows |= sweep.queries({**fixed, **rows})
     keys |= sweep.keys({**fixed, **keys})
     if sweep.decay is not None:
         keys["decay"] = sweep.decay(of_decay(fixed, keys))["decay"].to(unit.dtype)
     keys["value"] = with_axis(keys["value"], sweep)
     start = len(s) - len(t)
-    lead = (unit.rows, groups, heads // groups)
-    return Pass(sweep, fixed, rows, keys, start, planned(sweep, unit, fixed, rows, keys), lead)
+    lead, plan = (unit.rows, groups, heads // groups), planned(sweep, unit, fixed, rows, keys)
+    return Pass(sweep, fixed, rows, keys, start, plan, lead, (t.tolist(), s.tolist()))
 
 
 def planned(sweep, unit, fixed, rows, keys):
@@ -81,15 +80,22 @@ def sum_forward(sweep, unit, outputs):
     outputs = [x.transpose(1, 2).unflatten(1, (groups, heads // groups)) for x in outputs]
     if not sweep.value_axis:
         outputs[0] = outputs[0].unsqueeze(-1)
-    for lane in lanes_of(outputs[0].shape):
+    found = strips(run)
+    run.visits = [block for block, count in found if count == 1]
+    for lane in lanes_of(run.lead, LANES):
         swept(run.narrowed(lane), [x[lane] for x in outputs])
+    for block, count in found:
+        for lane in lanes_of(run.lead, 1) if count > 1 else ():
+            side = block[1] - block[0]
+            made = [windows(x[lane], block[0], side, side, count) for x in outputs]
+            swept(strip_of(run, block, count, lane), made)
 
 
-def lanes_of(shape):
-    """Sequences and groups of heads in parts of about LANES heads."""
-    rows, groups, each = shape[:3]
-    some = max(LANES // (groups * each), 1)
-    few = groups if some > 1 else max(LANES // each, 1)
+def lanes_of(lead, together):
+    """Sequences and groups of heads in parts of about so many heads."""
+    rows, groups, each = lead
+    some = max(together // (groups * each), 1)
+    few = groups if some > 1 else max(together // each, 1)
     for row in range(0, rows, some):
         for group in range(0, groups, few):
             yield slice(row, row + some), slice(group, group + few)
@@ -99,6 +105,7 @@ def sum_backward(sweep, unit, o, tops, weights, d_o):
     """Cotangents by name: of the streams of queries, those of keys (with their past), and of
     constants."""
     run = pass_of(sweep, unit)
+    run.rows |= sweep.queries({**run.fixed, **run.rows})
     groups, heads = heads_of(unit)
     o, d_o = (x if sweep.value_axis else x.unsqueeze(-1) for x in (o, d_o))
     laid = (lanes(x, unit.dtype, groups, heads) for x in (o, tops, weights, d_o))
@@ -111,7 +118,7 @@ def sum_backward(sweep, unit, o, tops, weights, d_o):
         back = sweep.d_divisor({**values, "d_divisor": d})
         d_weights, g = back.pop("sum", torch.zeros_like(d)), g / divisor.unsqueeze(-1)
     found = run.cotangents()
-    for lane in lanes_of(g.shape):
+    for lane in lanes_of(run.lead, LANES):
         mine = run.narrowed(lane)
         theirs = (None if x is None else x[lane] for x in (d_weights, tops))
         for name, part in swept_back(mine, g[lane], *theirs).items():

@@ -154,20 +154,11 @@ def sum_backward(sweep, unit, o, tops, weights, d_o):
     scale, shift, back = of_divisor(laid, o, tops, weights, d_o)
     values = {**laid.fixed, **laid.rows, **laid.keys}
     values |= {"cotangent": d_o, "tops": tops, "scale": scale, "shift": shift}
-    found = {}
-    for kind in ("rows", "keys"):
-        tiling = tiling_of(laid, kind)
-        if kind == "keys" and sweep.decay is not None:  # both speak of the same tiles
-            tiling = (*reversed(tiling_of(laid, "rows")[:2]), *tiling[2:])
-        walk = walk_of(laid, unit, kind == "keys", tiling)
-        given, grid = values, (laid.groups, laid.each)
-        if kind == "keys":
-            given, grid = of_groups(laid, values)
-        made = cotangents_of(laid, kind, walk, grid)
-        launched(laid, kind, {**given, **made}, walk, grid, tiling)
-        found |= {name.removeprefix("d_"): x for name, x in made.items()}
+    found = swept_back(laid, unit, values)
     if sweep.decay is not None:
-        found["decay"] = d_decay_of(laid, unit, found)
+        found["decay"] = d_logs_of(laid, unit, found)
+        if not sweep.logarithmic:
+            found["decay"] = slopes(laid, unit, values, found["decay"])
     for name in found.keys() & laid.fixed.keys():
         found[name] = found[name].sum(3)
     found = {
@@ -177,8 +168,40 @@ def sum_backward(sweep, unit, o, tops, weights, d_o):
     return handed_back(sweep, unit, laid, found, back)
 
 
-def d_decay_of(laid, unit, found):
-    """The cotangent of decays, or of their logarithms, from what kernels made of pairs: within
+def swept_back(laid, unit, values):
+    """What the kernels over queries and over keys make, by name."""
+    found = {}
+    for kind in ("rows", "keys"):
+        tiling = tiling_of(laid, kind)
+        if kind == "keys" and laid.sweep.decay is not None:  # both speak of the same tiles
+            tiling = (*reversed(tiling_of(laid, "rows")[:2]), *tiling[2:])
+        walk = walk_of(laid, unit, kind == "keys", tiling)
+        given, grid = values, (laid.groups, laid.each)
+        if kind == "keys":
+            given, grid = of_groups(laid, values)
+        made = cotangents_of(laid, kind, walk, grid)
+        launched(laid, kind, {**given, **made}, walk, grid, tiling)
+        found |= {name.removeprefix("d_"): x for name, x in made.items()}
+    return found
+
+
+def slopes(laid, unit, values, d_logs):
+    """The cotangent of decays from that of their logarithms. A decay of 0 has a slope of its own:
+    that of its logarithm if it were 1, while its neighbours among the zeros stay."""
+    decay = laid.keys["decay"]
+    zero, found = decay == 0, d_logs / decay
+    if not bool(zero.any()):
+        return found
+    for parity in (0, 1):
+        freed = zero & (zero.cumsum(-1) % 2 == parity)
+        logs = laid.keys["logs"].masked_fill(freed, 0)
+        given = values | {"logs": logs, "runs": logs[..., laid.fixed["keys"] - unit.tokens :]}
+        found = torch.where(freed, d_logs_of(laid, unit, swept_back(laid, unit, given)), found)
+    return found
+
+
+def d_logs_of(laid, unit, found):
+    """The cotangent of the logarithms of decays, from what kernels made of pairs: within
     blocks of queries, within blocks of keys, and for all blocks in between."""
     rows, keys, sums = (found.pop(name) for name in ("runs", "logs", "sums"))
     total = keys.flatten(1, 2).unflatten(1, (laid.groups, -1)).expand(*rows.shape[:3], -1).clone()
@@ -192,7 +215,7 @@ def d_decay_of(laid, unit, found):
     passed = torch.cat((torch.zeros_like(sums[..., :1]), sums.cumsum(-1)[..., :-1]), -1)
     passed = torch.where(edges <= blocks.unsqueeze(-1), passed, 0).sum(-2)
     total += passed.repeat_interleave(edges.diff(prepend=edges.new_zeros(1)), -1)
-    return total if laid.sweep.logarithmic else total / laid.keys["decay"]
+    return total
 
 
 def of_divisor(laid, o, tops, weights, d_o):

@@ -46,10 +46,25 @@ branch far
 o[V] = near + tanh(b) * far
 """
 
+SQUARES = """
+mixer m(D = 4)
+"Decays of weights that are no exponentials."
+
+q[D], k[D] = x | linear
+v[D]       = x | linear
+f          = x | linear | sigmoid
+
+mask   causal
+weight (q[t] @ k[s]) ^ 2
+decay  f
+state  cache
+
+y = o | linear
+"""
+
 
 def a_case(tokens: int, **options) -> Case:
-    # Mild: what reaches a decay of exactly 0 by way of it is the PyTorch target's alone.
-    return Case(tokens=tokens, heads=2, axes={"D": 5, "G": 1}, mild=True, **options)
+    return Case(tokens=tokens, heads=2, axes={"D": 5, "G": 1}, **options)
 
 
 @pytest.mark.parametrize("name", MASKED)
@@ -71,6 +86,24 @@ def test_caches(name: str) -> None:
 
 def test_logarithms() -> None:
     check(logarithm_law(subject("forgetting_attention", "triton"), a_case(20, batch=1)))
+
+
+def test_slopes_of_zeros() -> None:
+    """Resets side by side, at the start, and some that no pair crosses alone; both kinds of sum."""
+    for name in ("forgetting_attention", "squares"):
+        on, plain = (
+            subject(name, target) if name != "squares" else subject_of_text(SQUARES, target)
+            for target in ("triton", "torch")
+        )
+        inputs = draw(on, a_case(50, batch=2))
+        inputs["f"][:, [0, 3, 4, 15, 16, 17, 33, 48]] = 0
+        inputs["f"][1, :, 0] = 1
+        made = []
+        for of in (on, plain):
+            leaves = {n: x.clone().requires_grad_() for n, x in inputs.items()}
+            o, _ = in_mode(of, "parallel")(leaves, None)
+            made.append(torch.autograd.grad(o.square().sum(), list(leaves.values())))
+        torch.testing.assert_close(*made, rtol=1e-10, atol=1e-10)
 
 
 def test_two_sums() -> None:

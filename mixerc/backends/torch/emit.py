@@ -19,7 +19,12 @@ TORCH = Target(
     helpers=(
         *(("torch", "chunks.py"), ("torch", "run.py")),
         *(("module", "ranges.py"), ("module", "visits.py"), ("module", "cache.py")),
-        *(("torch", "decays.py"), ("torch", "sweep.py"), ("torch", "sums.py")),
+        *(
+            ("torch", "decays.py"),
+            ("torch", "sweep.py"),
+            ("torch", "strips.py"),
+            ("torch", "sums.py"),
+        ),
         *(("module", "lanes.py"), ("module", "attend.py"), ("module", "engine.py")),
         ("module", "whole.py"),
     ),

@@ -290,6 +290,9 @@ _TAKEN = (
     *("total", "top", "weight", "high", "scale", "w", "value", "score", "allowed", "inside"),
     *("j", "t", "s", "t_in", "s_in", "n", "g", "r", "first", "there", "d_score", "d_weight"),
     *("cotangent", "shift", "part", "begin", "end", "near", "far", "done", "place", "pid"),
+    *("number", "decay", "between", "edge", "runs", "d", "d_far", "d_near", "d_before", "tops"),
+    *("low", "stop", "partial", "here", "here_first", "here_stop", "here_low", "here_in", "own"),
+    *("block", "blocks", "each", "head", "documents", "slots", "seen", "out", "weights"),
 )
 """Variables of the templates."""
 

@@ -605,6 +605,9 @@ def add_runs(total, d, start, stop, low, high):
         here += inside.sum(-1)
 
 
+LOG2_E = 1 / math.log(2)
+
+
 TOGETHER = 1024
 
 
@@ -612,14 +615,16 @@ class Pass:
     """One sum over sequences of the same length.
 
     `rows` and `keys` are the values of queries and of keys by name, `fixed` what no token changes.
+    `positions` are those of queries and of keys, as numbers. What scores read of queries is in
+    `rows` for the backward, which wants it whole, and made block by block where it is not.
     `start` is the key that stands where the first query does. `visits` lists blocks of queries
     (first, last + 1) with the runs of keys (first, last + 1, all allowed) that they see. `lead`
     counts sequences, groups, and heads in each.
     """
 
-    def __init__(self, sweep, fixed, rows, keys, start, visits, lead):
+    def __init__(self, sweep, fixed, rows, keys, start, visits, lead, positions):
         self.sweep, self.fixed, self.rows, self.keys = sweep, fixed, rows, keys
-        self.lead = lead
+        self.lead, self.positions = lead, positions
         self.start, self.visits, self.dtype = start, visits, keys["value"].dtype
         self.decays, self.biases = None, {}
         if sweep.decay is not None:
@@ -630,7 +635,10 @@ class Pass:
         sides = (self.fixed, self.rows, self.keys)
         parts = ({n: narrowed(x, lane) for n, x in values.items()} for values in sides)
         some = (len(range(size)[part]) for part, size in zip(lane, self.lead, strict=False))
-        return Pass(self.sweep, *parts, self.start, self.visits, (*some, self.lead[2]))
+        lead, positions = (*some, self.lead[2]), self.positions
+        made = Pass(self.sweep, *parts, self.start, self.visits, lead, positions)
+        made.biases = self.biases
+        return made
 
     def cotangents(self):
         """Zeros for the cotangent of each value that scores read, of the value, and the decay."""
@@ -643,15 +651,21 @@ class Pass:
         for first, last, runs in self.visits:
             yield first, last, grouped(runs)
 
-    def values(self, first, last, group):
+    def of_queries(self, first, last):
+        """What scores read of a block of queries."""
+        of = {name: cut(x, first, last) for name, x in self.rows.items()}
+        if any(name not in of for name in self.sweep.queries.gives):
+            of |= self.sweep.queries({**self.fixed, **of, "rows": last - first})
+        return of
+
+    def values(self, of_queries, group):
         """What the scores of a block of queries and a group of keys are made of."""
-        of = dict(self.fixed)
+        of = self.fixed | of_queries
         for name in self.sweep.scores.reads:
-            if name in self.rows:
-                of[name] = cut(self.rows[name], first, last)
-            elif name in self.keys:
+            if name in self.keys:
                 of[name] = taken(self.keys[name], group)
-        return of | {"rows": last - first, "keys": sum(high - low for low, high, _ in group)}
+        rows = len(of_queries["t"])
+        return of | {"rows": rows, "keys": sum(high - low for low, high, _ in group)}
 
     def scores(self, of, first, last, group, *, beside=False):
         """The scores, -inf where the mask allows no pair; or the weights themselves, 0 there.
@@ -690,7 +704,8 @@ class Pass:
     def bias(self, first, last, low, high):
         """0 for the pairs of a tile that are allowed, -inf for the others. Tiles with the same
         distances are the same where the mask knows nothing else."""
-        place = (self.keys["s"][low] - self.rows["t"][first]).item(), last - first, high - low
+        t, s = self.positions
+        place = s[low] - t[first], last - first, high - low
         if self.sweep.relative and place in self.biases:
             return self.biases[place]
         allowed = self.allowed(first, last, low, high)
@@ -700,10 +715,12 @@ class Pass:
         return made
 
     def weights(self, scores, top):
-        """The weights of scores, over e^top where the sum is one of exponentials."""
+        """The weights of scores, over e^top where the sum is one of exponentials; as powers of 2,
+        which take a third of the time, and the same for -inf as for others."""
         if not self.sweep.exponential:
             return scores
-        return (scores if top is None else scores.sub_(top.unsqueeze(-1))).exp_().to(self.dtype)
+        below = scores if top is None else scores.sub_(top.unsqueeze(-1))
+        return below.mul_(LOG2_E).exp2_().to(self.dtype)
 
 
 def narrowed(x, lane):
@@ -766,8 +783,9 @@ def swept(run, outputs):
     lowest = least(sweep, run.dtype)
     for first, last, groups in run.blocks():
         top = weight = made = None
+        of_queries = run.of_queries(first, last)
         for group in groups:
-            w = run.scores(run.values(first, last, group), first, last, group)
+            w = run.scores(run.values(of_queries, group), first, last, group)
             old = top
             if sweep.stable:
                 high = w.amax(-1).to(run.dtype).clamp_(min=lowest)
@@ -812,9 +830,9 @@ def swept_back(run, g, d_weights, tops):
     found = run.cotangents()
     for first, last, groups in run.blocks():
         top = cut(tops, first, last) if sweep.stable else None
-        mine = cut(g, first, last)
+        mine, of_queries = cut(g, first, last), run.of_queries(first, last)
         for group in groups:
-            of = run.values(first, last, group)
+            of = run.values(of_queries, group)
             w = run.weights(run.scores(of, first, last, group), top)
             add_keys(found["value"], group, met(w, mine, value))
             d = meet(mine, taken(value, group).mT)
@@ -863,6 +881,60 @@ def add_keys(total, group, part):
         place += high - low
 
 
+STRIP = 16
+
+
+def strips(run):
+    """The blocks of queries in the order of queries: alone, or (blocks, how many) for a run of
+    blocks that differ by where they stand, and in nothing that a mask or a decay asks for."""
+    most = max(STRIP // run.lead[2], 1)
+    alike, found = None, []
+    for block in run.visits:
+        shape = shape_of(run, block)
+        if shape is not None and shape == alike and found[-1][1] < most:
+            found[-1] = (found[-1][0], found[-1][1] + 1)
+        else:
+            found.append((block, 1))
+        alike = shape
+    return found
+
+
+def shape_of(run, block):
+    """What blocks share that are taken together: queries, and keys in one run behind them."""
+    first, last, runs = block
+    if run.decays is not None or not run.sweep.relative or not runs or len(grouped(runs)) > 1:
+        return None
+    if runs[-1][1] - runs[0][0] != sum(high - low for low, high, _ in runs):
+        return None
+    t, s = run.positions
+    near = [(low - first, high - first, full) for low, high, full in runs]
+    return last - first, s[runs[0][0]] - t[first], near
+
+
+def strip_of(run, block, count, lane):
+    """So many blocks, this one and those behind it, as a pass over a block: they take the place
+    of sequences, and there is one sequence in the lane."""
+    first, last, runs = block
+    low, high, side = runs[0][0], runs[-1][1], last - first
+    mine, (t, s) = run.narrowed(lane), run.positions
+    rows = {n: windows(x, first, side, side, count) for n, x in mine.rows.items()}
+    keys = {n: windows(x, low, high - low, side, count) for n, x in mine.keys.items()}
+    visits = [(0, side, [(a - low, b - low, full) for a, b, full in runs])]
+    lead, positions = (count, *mine.lead[1:]), (t[first:last], s[low:high])
+    made = Pass(run.sweep, mine.fixed, rows, keys, 0, visits, lead, positions)
+    made.biases = run.biases
+    return made
+
+
+def windows(x, first, size, step, count):
+    """[1, G, r, T, axes…] as [count, G, r, size, axes…], each window a step behind the last: a
+    view. Positions are those of the first window."""
+    if x.dim() == 1:
+        return x[first : first + size]
+    inside = x[:, :, :, first : first + size + (count - 1) * step]
+    return inside.unfold(3, size, step).movedim(3, 0).squeeze(1).movedim(-1, 3)
+
+
 SIDE = 128
 
 
@@ -889,14 +961,13 @@ def pass_of(sweep, unit):
         keys[f"{name}_s"] = lanes(unit.keys[name], unit.dtype, groups, heads)
     fixed |= {"rows": len(t), "keys": len(s), "T": unit.seen + unit.tokens}
     fixed["like"] = first.new_empty((), dtype=unit.dtype)
-    rows |= sweep.queries({**fixed, **rows})
     keys |= sweep.keys({**fixed, **keys})
     if sweep.decay is not None:
         keys["decay"] = sweep.decay(of_decay(fixed, keys))["decay"].to(unit.dtype)
     keys["value"] = with_axis(keys["value"], sweep)
     start = len(s) - len(t)
-    lead = (unit.rows, groups, heads // groups)
-    return Pass(sweep, fixed, rows, keys, start, planned(sweep, unit, fixed, rows, keys), lead)
+    lead, plan = (unit.rows, groups, heads // groups), planned(sweep, unit, fixed, rows, keys)
+    return Pass(sweep, fixed, rows, keys, start, plan, lead, (t.tolist(), s.tolist()))
 
 
 def planned(sweep, unit, fixed, rows, keys):
@@ -940,15 +1011,22 @@ def sum_forward(sweep, unit, outputs):
     outputs = [x.transpose(1, 2).unflatten(1, (groups, heads // groups)) for x in outputs]
     if not sweep.value_axis:
         outputs[0] = outputs[0].unsqueeze(-1)
-    for lane in lanes_of(outputs[0].shape):
+    found = strips(run)
+    run.visits = [block for block, count in found if count == 1]
+    for lane in lanes_of(run.lead, LANES):
         swept(run.narrowed(lane), [x[lane] for x in outputs])
+    for block, count in found:
+        for lane in lanes_of(run.lead, 1) if count > 1 else ():
+            side = block[1] - block[0]
+            made = [windows(x[lane], block[0], side, side, count) for x in outputs]
+            swept(strip_of(run, block, count, lane), made)
 
 
-def lanes_of(shape):
-    """Sequences and groups of heads in parts of about LANES heads."""
-    rows, groups, each = shape[:3]
-    some = max(LANES // (groups * each), 1)
-    few = groups if some > 1 else max(LANES // each, 1)
+def lanes_of(lead, together):
+    """Sequences and groups of heads in parts of about so many heads."""
+    rows, groups, each = lead
+    some = max(together // (groups * each), 1)
+    few = groups if some > 1 else max(together // each, 1)
     for row in range(0, rows, some):
         for group in range(0, groups, few):
             yield slice(row, row + some), slice(group, group + few)
@@ -958,6 +1036,7 @@ def sum_backward(sweep, unit, o, tops, weights, d_o):
     """Cotangents by name: of the streams of queries, those of keys (with their past), and of
     constants."""
     run = pass_of(sweep, unit)
+    run.rows |= sweep.queries({**run.fixed, **run.rows})
     groups, heads = heads_of(unit)
     o, d_o = (x if sweep.value_axis else x.unsqueeze(-1) for x in (o, d_o))
     laid = (lanes(x, unit.dtype, groups, heads) for x in (o, tops, weights, d_o))
@@ -970,7 +1049,7 @@ def sum_backward(sweep, unit, o, tops, weights, d_o):
         back = sweep.d_divisor({**values, "d_divisor": d})
         d_weights, g = back.pop("sum", torch.zeros_like(d)), g / divisor.unsqueeze(-1)
     found = run.cotangents()
-    for lane in lanes_of(g.shape):
+    for lane in lanes_of(run.lead, LANES):
         mine = run.narrowed(lane)
         theirs = (None if x is None else x[lane] for x in (d_weights, tops))
         for name, part in swept_back(mine, g[lane], *theirs).items():
