@@ -53,7 +53,13 @@ class Builder:
                 return self("neg", other)
             case "add", (n.Number(value=0), other) | (other, n.Number(value=0)):
                 return other
+            case "add", (n.Number(value=x), n.Number(value=y)):
+                return self.node(x + y)
+            case "sub", (n.Number(value=x), n.Number(value=y)):
+                return self.node(x - y)
             case ("sub", (other, n.Number(value=0))) | ("div", (other, n.Number(value=1))):
+                return other
+            case "pow", (other, n.Number(value=1)):
                 return other
             case "neg", (n.Map(primitive="neg", args=(inner,)),):
                 return inner

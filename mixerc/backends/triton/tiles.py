@@ -259,6 +259,8 @@ class TilePrinter:
 
 
 _CONDITIONS = {"where": (0,), "not": (0,), "and": (0, 1), "or": (0, 1)}
+_WRITTEN_OUT = 8
+"""The largest power that is written as a product."""
 _TRUTHS = frozenset(("eq", "ne", "lt", "le", "gt", "ge", "and", "or", "not"))
 
 
@@ -270,9 +272,18 @@ def _is_number(node: n.Map, index: int) -> bool:
 
 
 def _applied(node: n.Map, texts: tuple[str, ...]) -> str:
-    """A primitive's text; whole powers are products."""
+    """A primitive's text; whole powers are products, which have a sign."""
     match node:
-        case n.Map(primitive="pow", args=(_, n.Number(value=value))) if value in (2, 3, 4):
-            return " * ".join([texts[0]] * int(value))
+        case n.Map(primitive="pow", args=(_, n.Number(value=value))) if value.denominator == 1:
+            return _whole_power(texts, int(value))
         case _:
             return TEXTS[node.primitive](*texts)
+
+
+def _whole_power(texts: tuple[str, ...], power: int) -> str:
+    base, exponent = texts
+    if not 0 < abs(power) <= _WRITTEN_OUT:
+        sign = f"tl.where({base} < 0, -1.0, 1.0) * " if power % 2 else ""
+        return f"{sign}power(tl.abs({base}), {exponent})"
+    product = " * ".join([base] * abs(power))
+    return product if power > 0 else f"1 / ({product})"
