@@ -10,13 +10,15 @@ from pathlib import Path
 
 from mixerc import resources
 from mixerc.algebra.attention import Attention
-from mixerc.algebra.classify import Algebra
+from mixerc.algebra.classify import ONE_BY_ONE, Algebra
 from mixerc.algebra.classify import classify as classify
 from mixerc.algebra.linear import Linear
+from mixerc.algebra.stages import Recurrence
 from mixerc.artifact import GeneratedModule
 from mixerc.backends.torch.emit import emit as emit_torch
 from mixerc.backends.torch.emit import emit_attention as emit_torch_attention
 from mixerc.backends.torch.emit import emit_landmarks as emit_landmarks
+from mixerc.backends.torch.emit import emit_recurrence as emit_torch_recurrence
 from mixerc.backends.triton.emit import BUNDLE, refuse_attention
 from mixerc.backends.triton.emit import emit as emit_triton
 from mixerc.backends.triton.emit import emit_attention as emit_triton_attention
@@ -27,6 +29,7 @@ from mixerc.frontend.parser import parse as parse
 from mixerc.frontend.resolve import resolve as resolve
 from mixerc.ir.mixer import Mixer, Stack
 from mixerc.plan.plan import CHUNK, Plan, make_plan
+from mixerc.plan.recurrence import RecurrencePlan, recurrence_plan
 from mixerc.plan.sweep import SweepPlan, sweep_plan
 from mixerc.source import Source, read_source
 
@@ -95,6 +98,17 @@ def lowered_attention(
     kernels = not target.startswith(("torch", "auto"))  # they scale scores that they do not store
     made = sweep_plan(attention, logarithms=logarithms, scaled_queries=not kernels)
     return made, ATTENTION_EMITTERS[target](mixer, made, spec)
+
+
+def lowered_recurrence(
+    target: str, mixer: Mixer, recurrence: Recurrence, spec: str
+) -> tuple[RecurrencePlan, GeneratedModule]:
+    """The plan of a recurrence and its file; raises ValueError for a target without kernels."""
+    if target not in ("torch", "auto"):
+        raise ValueError(f"{mixer.name} is a recurrence, of which there are no Triton kernels yet")
+    made, obstacle = recurrence_plan(recurrence), recurrence.obstacle
+    sequential = "" if obstacle is None else f"{obstacle.reason}; {ONE_BY_ONE}"
+    return made, emit_torch_recurrence(mixer, made, spec, sequential=sequential)
 
 
 def lowered(

@@ -7,6 +7,7 @@ from mixerc.ir.mixer import Mixer
 from mixerc.ir.show import show
 from mixerc.pipeline import Pipeline
 from mixerc.plan.plan import Plan
+from mixerc.plan.recurrence import RecurrencePlan
 from mixerc.plan.show import show_plan, show_sweeps
 from mixerc.plan.sweep import SweepPlan
 
@@ -39,5 +40,5 @@ def _emitted(pipeline: Pipeline) -> dict[str, str]:
     return {**shown, f"5-{name}.py": text}
 
 
-def _shown(plan: Plan | SweepPlan) -> str:
+def _shown(plan: Plan | SweepPlan | RecurrencePlan) -> str:
     return show_sweeps(plan) if isinstance(plan, SweepPlan) else show_plan(plan)

@@ -12,11 +12,18 @@ import torch
 from mixerc.algebra.classify import Algebra, classify
 from mixerc.algebra.logarithm import logarithm
 from mixerc.artifact import GeneratedModule
-from mixerc.compiler import emit_landmarks, front, lowered, lowered_attention
+from mixerc.compiler import (
+    emit_landmarks,
+    front,
+    lowered,
+    lowered_attention,
+    lowered_recurrence,
+)
 from mixerc.explain import STACKS, explain_mixer
 from mixerc.ir.expr import Number
 from mixerc.ir.mixer import Input, LayerLine, Mixer, Param, SizeDef, Stack, Value
 from mixerc.plan.plan import Plan
+from mixerc.plan.recurrence import RecurrencePlan
 from mixerc.plan.sweep import SweepPlan
 from mixerc.reference.interpret import run_core
 from mixerc.reference.whole import ReferenceStack
@@ -116,7 +123,7 @@ class Pipeline:
 
     def lowered(
         self, chunk: int | None, logarithms: frozenset[str]
-    ) -> tuple[Plan | SweepPlan | None, GeneratedModule]:
+    ) -> tuple[Plan | SweepPlan | RecurrencePlan | None, GeneratedModule]:
         """The plan for a chunk length (by default the best one), and the file made from it."""
         linear, attention = self.algebra.linear, self.algebra.attention
         target, text = self.request.target, self.request.source.text
@@ -126,6 +133,8 @@ class Pipeline:
             return None, emit_landmarks(self.mixer, self.algebra.landmarks, text)
         if attention is not None:
             return lowered_attention(target, self.mixer, attention, text, logarithms)
+        if self.algebra.recurrence is not None:
+            return lowered_recurrence(target, self.mixer, self.algebra.recurrence, text)
         assert linear is not None, "the mode was legal"
         return lowered(target, self.mixer, linear, text, chunk=chunk, logarithms=logarithms)
 

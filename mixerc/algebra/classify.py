@@ -9,14 +9,24 @@ from mixerc.algebra.linear import Linear, decay_names, transition
 from mixerc.algebra.masks.extents import Extent, NoCache, Ring
 from mixerc.algebra.masks.mistakes import mask_mistakes
 from mixerc.algebra.recurrence import linear_recurrence, substituted
+from mixerc.algebra.stages import Recurrence, recurrence
 from mixerc.algebra.sums import linear_sum, unfitting
-from mixerc.algebra.terms import ATTENTION, LANDMARK, SEVERAL, DoesNotSplit, NotLinear
+from mixerc.algebra.terms import (
+    ATTENTION,
+    ELEMENTWISE,
+    LANDMARK,
+    SEVERAL,
+    DoesNotSplit,
+    NotLinear,
+)
 from mixerc.diagnostics.diagnostic import SpecError
 from mixerc.diagnostics.span import NOWHERE, Span
 from mixerc.ir.expr import Expr, Norm, Position, Read, Size
 from mixerc.ir.mixer import Input, Mixer, Param, Value
 from mixerc.ir.sorts import Kind, Time
 from mixerc.ir.walk import core_expressions, map_core, walk
+
+ONE_BY_ONE = "tokens are taken one after the other"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +48,7 @@ class Algebra:
     modes: tuple[Mode, ...]
     attention: Attention | None = None
     landmarks: Landmarks | None = None
+    recurrence: Recurrence | None = None
 
     @property
     def decays(self) -> tuple[str, ...]:
@@ -49,7 +60,8 @@ class Algebra:
     @property
     def fast(self) -> bool:
         """Whether there are kernels for it."""
-        return any(form is not None for form in (self.linear, self.attention, self.landmarks))
+        forms = (self.linear, self.attention, self.landmarks, self.recurrence)
+        return any(form is not None for form in forms)
 
 
 def classify(mixer: Mixer) -> Algebra:
@@ -89,7 +101,7 @@ def _masked(mixer: Mixer, leaves: NotLinear) -> Algebra:
         if dense is not None:
             return _landmarks(dense)
         if not mixer.core.branches:
-            return _without(mixer, leaves)
+            return _recurrence(recurrence(written))
         found = attention(written)
     except NotLinear as reason:
         return _without(mixer, reason)
@@ -102,6 +114,30 @@ def _masked(mixer: Mixer, leaves: NotLinear) -> Algebra:
         modes=(
             Mode(name="parallel", legal=True, reason="tiles that the mask allows, one pass each"),
             Mode(name="recurrent", legal=not order, reason=order or _cache(extent)),
+            Mode(name="reference", legal=True, reason="the equations, token by token"),
+        ),
+    )
+
+
+def _recurrence(found: Recurrence) -> Algebra:
+    """The class of a recurrence: scans, one behind the other, or token by token."""
+    obstacle, several = found.obstacle, len(found.stages) > 1
+    if obstacle is None:
+        family = f"{SEVERAL}: {len(found.stages)} scans" if several else ELEMENTWISE
+        how = "a scan" if not several else "scans, each with those before it solved"
+        parallel = Mode(name="parallel", legal=True, reason=f"{how}, in blocks of tokens")
+    else:
+        family = obstacle.family
+        reason = f"{obstacle.reason}; {ONE_BY_ONE}"
+        parallel = Mode(name="parallel", legal=False, reason=reason, span=obstacle.span)
+    kept = ", ".join(f"{s.name}[{', '.join(s.sort.axes)}]" for s in found.states)
+    return Algebra(
+        family=family,
+        linear=None,
+        recurrence=found,
+        modes=(
+            parallel,
+            Mode(name="recurrent", legal=True, reason=f"keeps {kept}"),
             Mode(name="reference", legal=True, reason="the equations, token by token"),
         ),
     )

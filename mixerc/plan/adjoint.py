@@ -1,7 +1,9 @@
 """Backward of a chunk function: one rule a node, in the same nodes.
 
 Cotangents flow from the outputs and from the carried states after the chunk to every load and
-to the carried states before it. Nothing is divided by a decay.
+to the carried states before it. Nothing is divided by a decay. That of a complex value is the
+slope by its real part plus i times the slope by its imaginary part, as in PyTorch: a product hands
+on the conjugate of the other side, and a real value takes the real part of what reaches it.
 """
 
 from collections.abc import Iterable
@@ -26,10 +28,10 @@ def adjoint(function: n.ChunkFunction) -> n.ChunkFunction:
         b.intern(node)
     sums = _Cotangents(b)
     for name, node in function.outputs:
-        sums.add(node, b.load(cotangent_name(name), node.axes))
+        sums.add(node, b.load(cotangent_name(name), node.axes, complex=b.is_complex(node)))
     incoming = []
     for carry, after in function.carries:
-        arriving = b.carry(cotangent_name(carry.state), carry.axes)
+        arriving = b.carry(cotangent_name(carry.state), carry.axes, complex=carry.complex)
         incoming.append(arriving)
         sums.add(after, arriving)
     for node in reversed(function.nodes):
@@ -60,6 +62,8 @@ class _Cotangents:
         self.parts: dict[n.Node, list[n.Node]] = {}
 
     def add(self, node: n.Node, part: n.Node) -> None:
+        if self.b.is_complex(part) and not self.b.is_complex(node):
+            part = self.b("real", part)
         self.parts.setdefault(node, []).append(part)
 
     def total(self, node: n.Node) -> n.Node | None:
@@ -133,6 +137,29 @@ def _tile_rule(b: Builder, node: n.Node, g: n.Node) -> Iterable[tuple[n.Node, n.
 
 
 def _map(b: Builder, node: n.Map, g: n.Node) -> Iterable[tuple[n.Node, n.Node]]:
+    match node:
+        case n.Map(primitive="real", args=(arg,)):
+            return ((arg, g),)
+        case n.Map(primitive="imag", args=(arg,)):
+            return ((arg, b("complex", 0, g)),)
+        case n.Map(primitive="conj", args=(arg,)):
+            return ((arg, _conjugate(b, g)),)
+        case n.Map(primitive="complex", args=(real, imaginary)):
+            if not b.is_complex(g):
+                return ((real, g),)
+            return ((real, b("real", g)), (imaginary, b("imag", g)))
+        case n.Map(primitive="abs", args=(arg,)) if b.is_complex(arg):
+            length = b("where", b("eq", node, 0), 1, node)
+            return ((arg, b("mul", b("div", arg, length), g)),)
+        case _:
+            return _by_partials(b, node, g)
+
+
+def _conjugate(b: Builder, node: n.Node) -> n.Node:
+    return b("conj", node) if b.is_complex(node) else node
+
+
+def _by_partials(b: Builder, node: n.Map, g: n.Node) -> Iterable[tuple[n.Node, n.Node]]:
     rule = PRIMITIVES[node.primitive].partials
     if rule is None:
         if PRIMITIVES[node.primitive].result == "bool":
@@ -149,6 +176,7 @@ def _map(b: Builder, node: n.Map, g: n.Node) -> Iterable[tuple[n.Node, n.Node]]:
 def _reduced(b: Builder, g: n.Node, other: n.Node, axes: n.Axes) -> n.Node:
     """g · other, summed over the axes that are not wanted; in the order of `axes` if it can be."""
     over = tuple(a for a in dict.fromkeys(g.axes + other.axes) if a not in axes)
+    other = _conjugate(b, other)
     made = b.contract(g, other, over)
     turned = b.contract(other, g, over)
     return turned if turned.axes == axes != made.axes else made

@@ -4,6 +4,7 @@ from dataclasses import fields, replace
 from fractions import Fraction
 from typing import Any, TypeAlias
 
+from mixerc.ir.primitives import PRIMITIVES
 from mixerc.plan import nodes as n
 
 Term: TypeAlias = n.Node | int | Fraction
@@ -18,6 +19,7 @@ class Builder:
     def __init__(self, logarithms: frozenset[str] = frozenset()) -> None:
         self.logarithms = logarithms
         self._table: dict[tuple[Any, ...], n.Node] = {}
+        self._complex: dict[n.Node, bool] = {}
 
     @property
     def nodes(self) -> tuple[n.Node, ...]:
@@ -65,15 +67,31 @@ class Builder:
                 return inner
         return None
 
+    def is_complex(self, node: n.Node) -> bool:
+        """Whether a value is one of complex numbers."""
+        if node not in self._complex:
+            self._complex[node] = self._of_kind(node)
+        return self._complex[node]
+
+    def _of_kind(self, node: n.Node) -> bool:
+        match node:
+            case n.Load(complex=found) | n.Carry(complex=found):
+                return found
+            case n.Map(primitive=primitive, args=args):
+                result = PRIMITIVES[primitive].result
+                return result == "complex" or (result == "same" and any(map(self.is_complex, args)))
+            case _:
+                return any(map(self.is_complex, node.args))
+
     def rebuild(self, node: n.Node, args: tuple[n.Node, ...]) -> n.Node:
         """The same node over other arguments of the same axes."""
         return self.intern(replace(node, args=args))
 
-    def load(self, name: str, axes: n.Axes) -> n.Node:
-        return self.intern(n.Load(axes=axes, name=name))
+    def load(self, name: str, axes: n.Axes, *, complex: bool = False) -> n.Node:
+        return self.intern(n.Load(axes=axes, name=name, complex=complex))
 
-    def carry(self, state: str, axes: n.Axes) -> n.Carry:
-        made = self.intern(n.Carry(axes=axes, state=state))
+    def carry(self, state: str, axes: n.Axes, *, complex: bool = False) -> n.Carry:
+        made = self.intern(n.Carry(axes=axes, state=state, complex=complex))
         assert isinstance(made, n.Carry)
         return made
 
@@ -96,6 +114,10 @@ class Builder:
         if not shared:
             return self("mul", first, second)
         axes = tuple(a for a in _join((first, second)) if a not in shared)
+        if self.is_complex(first) != self.is_complex(second):  # products of matrices are of a kind
+            first, second = (
+                x if self.is_complex(x) else self("complex", x, 0) for x in (first, second)
+            )
         return self.intern(n.Contract(axes=axes, args=(first, second), over=shared))
 
     def sum(self, arg: n.Node, over: n.Axes) -> n.Node:

@@ -17,6 +17,9 @@ class Schedule(StrEnum):
     CHUNK_MAP = "chunk_map"
     CHUNK_SCAN = "chunk_scan"
     TOKEN_SCAN = "token_scan"
+    ROW_MAP = "row_map"
+    ROW_SCAN = "row_scan"
+    AFFINE_SCAN = "affine_scan"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +29,10 @@ class Kernel:
     `inputs` are values made outside: loads, carried states at chunk boundaries, and stores of
     earlier kernels. `body` holds the nodes computed here, arguments first; `stores` are handed
     on. A scan has `carries`; it runs from the last chunk to the first if `reverse`.
+
+    A recurrence goes from row to row of a piece: a row map takes all rows at once, a row scan one
+    after the other, and an affine scan has no body, but `factor` and `addend` (both rows, or values
+    that no row changes): next state = factor * state + addend.
     """
 
     schedule: Schedule
@@ -34,6 +41,8 @@ class Kernel:
     body: tuple[n.Node, ...]
     stores: tuple[n.Node, ...]
     carries: tuple[tuple[n.Carry, n.Node], ...] = ()
+    factor: n.Node | None = None
+    addend: n.Node | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,9 +95,9 @@ class _Cut:
         self.carries = tuple(carry for carry, _ in function.carries)
         self.roots = {node for _, node in function.outputs}
         self.nexts = {node for _, node in function.carries}
-        self.needed = _ancestors(function.nodes, self.roots | self.nexts)
-        self.reached = _descendants(function.nodes, set(self.carries))
-        sequential = self.reached & _ancestors(function.nodes, self.nexts) - set(self.carries)
+        self.needed = ancestors(function.nodes, self.roots | self.nexts)
+        self.reached = descendants(function.nodes, set(self.carries))
+        sequential = self.reached & ancestors(function.nodes, self.nexts) - set(self.carries)
         if function.chunk == 1:
             reads = {x for x in self.reached if set(x.args) & set(self.carries)}
             sequential |= reads & self.needed
@@ -133,7 +142,7 @@ class _Cut:
             wanted |= self.nexts & body
         if scans and self.boundaries:
             wanted |= set(self.carries)
-        inner = tuple(x for x in self.function.nodes if x in body and not _given(x))
+        inner = tuple(x for x in self.function.nodes if x in body and not is_given(x))
         inputs = {arg for node in inner for arg in _arguments(node)}
         if scans:
             inputs = (inputs | self.nexts) - set(self.carries)
@@ -150,21 +159,21 @@ class _Cut:
         )
 
 
-def _given(node: n.Node) -> bool:
+def is_given(node: n.Node) -> bool:
     """Loads, states at chunk boundaries and numbers stand at every kernel's door."""
     return isinstance(node, n.Load | n.HeadIndex | n.Carry) or is_scalar(node)
 
 
 def _stored(node: n.Node, carries: tuple[n.Carry, ...]) -> bool:
     """What is given need not be handed on, but for the states that a scan carries itself."""
-    return node in carries or not _given(node)
+    return node in carries or not is_given(node)
 
 
 def _arguments(node: n.Node) -> tuple[n.Node, ...]:
     return tuple(arg for arg in node.args if not is_scalar(arg))
 
 
-def _ancestors(nodes: tuple[n.Node, ...], roots: set[n.Node]) -> set[n.Node]:
+def ancestors(nodes: tuple[n.Node, ...], roots: set[n.Node]) -> set[n.Node]:
     found = set(roots)
     for node in reversed(nodes):
         if node in found:
@@ -172,7 +181,7 @@ def _ancestors(nodes: tuple[n.Node, ...], roots: set[n.Node]) -> set[n.Node]:
     return found
 
 
-def _descendants(nodes: tuple[n.Node, ...], roots: set[n.Node]) -> set[n.Node]:
+def descendants(nodes: tuple[n.Node, ...], roots: set[n.Node]) -> set[n.Node]:
     found = set(roots)
     for node in nodes:
         if any(arg in found for arg in node.args):

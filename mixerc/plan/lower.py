@@ -6,7 +6,7 @@ from typing import assert_never
 from mixerc.algebra.linear import Product
 from mixerc.algebra.terms import Factor
 from mixerc.ir import expr as e
-from mixerc.ir.sorts import Axis, Sort, Time
+from mixerc.ir.sorts import Axis, Kind, Sort, Time
 from mixerc.plan import nodes as n
 from mixerc.plan.build import Builder
 
@@ -44,7 +44,7 @@ def lower(b: Builder, expr: e.Expr) -> n.Node:
             axes = _rows(sort) + sort.axes
             if name in b.logarithms:
                 return b("exp", b.load(f"log_{name}", axes))
-            return b.load(name, axes)
+            return b.load(name, axes, complex=sort.kind is Kind.COMPLEX)
         case e.Apply(primitive=primitive, operands=operands):
             return b(primitive, *(lower(b, operand) for operand in operands))
         case e.Contract(left=left, right=right, left_axis=axis, right_axis=other):

@@ -47,13 +47,16 @@ class Load(Node):
     """A tile of an input of the core, or of a cotangent. With the axis `c` if it is a stream."""
 
     name: str
+    complex: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Carry(Node):
-    """A state before the chunk (or, in an adjoint, the cotangent of the state after it)."""
+    """A state before the chunk (or, in an adjoint, the cotangent of the state after it). With the
+    axis `c` it is the state before each row: a recurrence goes from row to row."""
 
     state: str
+    complex: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

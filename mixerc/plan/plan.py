@@ -26,6 +26,11 @@ class Plan:
     backward: Program
 
     @property
+    def carries(self) -> tuple[tuple[n.Carry, n.Node], ...]:
+        """The states, and what becomes of them."""
+        return self.forward.carries
+
+    @property
     def programs(self) -> tuple[tuple[str, Program], ...]:
         """Every program with its name."""
         return (

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from mixerc.plan import nodes as n
 from mixerc.plan.distribute import Kernel, Program, is_scalar
 from mixerc.plan.plan import Plan
+from mixerc.plan.recurrence import RecurrencePlan
 from mixerc.plan.sweep import SweepPlan
 
 
-def show_plan(plan: Plan) -> str:
+def show_plan(plan: Plan | RecurrencePlan) -> str:
     """The whole plan; the same plan gives the same text."""
     logs = ", ".join(sorted(plan.logarithms)) or "none"
     lines = [f"plan: C = {plan.chunk}, decays given as logarithms: {logs}"]

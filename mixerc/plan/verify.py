@@ -8,7 +8,7 @@
 """
 
 from mixerc.plan import nodes as n
-from mixerc.plan.distribute import Kernel, Program, Schedule, is_scalar
+from mixerc.plan.distribute import Kernel, Program, Schedule, is_given, is_scalar
 
 
 def verify(program: Program) -> Program:
@@ -20,17 +20,13 @@ def verify(program: Program) -> Program:
         _check_carries(kernel)
         made |= set(kernel.stores)
     for name, node in program.outputs:
-        assert node in made or _given(node), f"nothing stores the output {name}"
+        assert node in made or is_given(node), f"nothing stores the output {name}"
     return program
-
-
-def _given(node: n.Node) -> bool:
-    return isinstance(node, n.Load | n.Carry | n.HeadIndex) or is_scalar(node)
 
 
 def _check_inputs(kernel: Kernel, made: set[n.Node]) -> None:
     for node in kernel.inputs:
-        assert node in made or _given(node), f"no kernel before makes {node}"
+        assert node in made or is_given(node), f"no kernel before makes {node}"
 
 
 def _check_body(kernel: Kernel) -> None:
@@ -40,6 +36,8 @@ def _check_body(kernel: Kernel) -> None:
             assert arg in known or is_scalar(arg), f"{node} needs {arg} before it is made"
         _check_axes(node)
         known.add(node)
+    if kernel.schedule == Schedule.AFFINE_SCAN:
+        known.update(after for _, after in kernel.carries)
     for node in kernel.stores:
         assert node in known, f"{node} is stored and not made"
 
@@ -64,7 +62,7 @@ def _check_axes(node: n.Node) -> None:
 
 
 def _check_carries(kernel: Kernel) -> None:
-    if kernel.schedule == Schedule.CHUNK_MAP:
-        assert not kernel.carries, "a map over chunks carries a state"
+    if kernel.schedule in (Schedule.CHUNK_MAP, Schedule.ROW_MAP):
+        assert not kernel.carries, "a map carries a state"
     for carry, after in kernel.carries:
         assert set(after.axes) == set(carry.axes), f"{carry} changes its axes"

@@ -85,6 +85,13 @@ class CompiledMixer:
         """Every mode: "legal", or why it does not exist."""
         return {name: reason or "legal" for name, reason in self._modes.items()}
 
+    @property
+    def _fastest(self) -> str:
+        """The mode for whole sequences: an algebra may only go from token to token."""
+        return (
+            "recurrent" if self._modes["parallel"] and not self._modes["recurrent"] else "parallel"
+        )
+
     def explain(self) -> str:
         """The class, the modes and why, what is kept, what it costs."""
         return self._backing.explain()
@@ -92,7 +99,7 @@ class CompiledMixer:
     @cached_property
     def module(self) -> ModuleType:
         """The generated module that holds the layer."""
-        self._require("parallel")
+        self._require(self._fastest)
         module = load_module(self._backing.layer_file())
         taken = inspect.signature(module.mix).parameters
         logarithms = frozenset(d for d in module.DECAYS if f"log_{d}" in taken)
@@ -115,7 +122,7 @@ class CompiledMixer:
         self,
         *,
         state: Mapping[str, Any] | None = None,
-        mode: str = "parallel",
+        mode: str | None = None,
         chunk: int | None = None,
         cu_seqlens: Any = None,
         in_place: bool = False,
@@ -124,9 +131,11 @@ class CompiledMixer:
     ) -> tuple[Any, Any]:
         """Output [B, T, H, axes…] and the state after the last token.
 
+        Without a `mode`, parallel where there is that mode, else recurrent.
         With `in_place`, in recurrent mode and without gradients, the state given is moved on in
         its own memory, and returned. Raises ValueError where it cannot be.
         """
+        mode = mode or self._fastest
         self._require(mode)
         logarithms = self._logarithms(inputs)
         if check:

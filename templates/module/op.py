@@ -9,8 +9,13 @@ import torch
 
 def accumulation(tensors):
     """float64 if an input has it, else float32."""
-    wide = any(x.dtype == torch.float64 for x in tensors)
+    wide = any(x.dtype in (torch.float64, torch.complex128) for x in tensors)
     return torch.float64 if wide else torch.float32
+
+
+def has_slope(x):
+    """Whether a tensor is of real or complex numbers."""
+    return x.is_floating_point() or x.is_complex()
 
 
 def folded(info, in_dims, tensors):
@@ -65,13 +70,13 @@ class Mix(torch.autograd.Function):
         ctx.save_for_backward(cu_seqlens, *tensors, *saved)
         ctx.shapes = [(x.shape, x.dtype) for x in output]
         ctx.saved = len(saved)
-        ctx.mark_non_differentiable(*(x for x in output if not x.is_floating_point()))
+        ctx.mark_non_differentiable(*(x for x in output if not has_slope(x)))
         ctx.set_materialize_grads(False)
 
     @staticmethod
     def backward(ctx, *cotangents):
         cu_seqlens, *tensors = ctx.saved_tensors
-        real = [x.is_floating_point() for x in tensors[: len(tensors) - ctx.saved]]
+        real = [has_slope(x) for x in tensors[: len(tensors) - ctx.saved]]
         given = [
             tensors[0].new_zeros(shape, dtype=dtype) if d is None else d
             for d, (shape, dtype) in zip(cotangents, ctx.shapes, strict=True)
@@ -108,9 +113,13 @@ def advance_shapes(streams, constants, states, given, cu_seqlens):
 def forward_shapes(streams, constants, states, given, cu_seqlens, recurrent):
     """Tensors like those that `forward` gives."""
     size = lengths(streams, constants, given)
-    dtype = accumulation(streams)
-    plain = {"dtype": dtype, "memory_format": torch.contiguous_format}
-    return [empty_output(streams, size), *(torch.empty_like(x, **plain) for x in states)]
+    dtype, plain = accumulation(streams), torch.contiguous_format
+    kinds = (dtype.to_complex() if x.is_complex() else dtype for x in states)
+    after = (
+        torch.empty_like(x, dtype=d, memory_format=plain)
+        for x, d in zip(states, kinds, strict=True)
+    )
+    return [empty_output(streams, size), *after]
 
 
 def backward_shapes(streams, constants, states, cotangents, given, cu_seqlens):

@@ -26,6 +26,7 @@ class KernelPrinter:
             names=self.texts,
             chunk=chunk,
             lead=3 if kernel.schedule == Schedule.CHUNK_MAP else 2,
+            by_rows=kernel.schedule in (Schedule.ROW_MAP, Schedule.ROW_SCAN),
             like=_like(kernel, names) or LIKE,
             memory=memory(self.order, kernel, self.inside),
             inside=self.inside,

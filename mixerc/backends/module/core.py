@@ -1,16 +1,24 @@
 """The core of a generated file as a view: programs, sizes, layouts, and the signature of `mix`."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
-from mixerc.algebra.linear import Linear, decay_names
 from mixerc.backends.module.layout import laid_out, tuple_text
-from mixerc.backends.module.signature import CoreInput, Signature, core_lines, names_text
+from mixerc.backends.module.signature import (
+    PARALLEL,
+    RECURRENT,
+    CoreInput,
+    Signature,
+    core_lines,
+    names_text,
+)
 from mixerc.backends.module.sizes import sizes_of
 from mixerc.ir.mixer import Mixer
 from mixerc.ir.sorts import Kind, Sort
 from mixerc.plan import nodes as n
 from mixerc.plan.build import is_tile
-from mixerc.plan.plan import Plan, loads
+from mixerc.plan.distribute import Program
+from mixerc.plan.plan import loads
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,8 +37,6 @@ class CoreView:
     lengths: tuple[str, ...]
     parts: str
     output: str
-    of_streams: str
-    of_constants: str
     signature: tuple[str, ...]
     elsewhere: tuple[str, ...]
     summary: str
@@ -39,6 +45,10 @@ class CoreView:
     zeros: tuple[str, ...]
     given_states: tuple[str, ...]
     state_names: str
+    modes: str
+    without: tuple[str, ...]
+    forward: tuple[str, ...]
+    backward: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +69,51 @@ class Inputs:
         return f"streams[{len(self.streams)}]"
 
 
+class CorePlan(Protocol):
+    """What a core asks of its plan: one of chunks, or one of rows."""
+
+    @property
+    def chunk(self) -> int:
+        """Tokens that a program works on at once."""
+
+    @property
+    def logarithms(self) -> frozenset[str]:
+        """The decays that are given as logarithms."""
+
+    @property
+    def programs(self) -> tuple[tuple[str, Program], ...]:
+        """Every program with its name."""
+
+    @property
+    def carries(self) -> tuple[tuple[n.Carry, n.Node], ...]:
+        """The states, and what becomes of them."""
+
+    @property
+    def backward(self) -> Program:
+        """The adjoint."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runs:
+    """How a core runs its programs: the lines of its forward and backward behind the sizes, and
+    why there is no parallel mode, where there is none."""
+
+    forward: tuple[str, ...]
+    backward: tuple[str, ...]
+    sequential: str = ""
+
+
+BY_CHUNKS = Runs(
+    forward=(
+        "program, chunk = (recurrent_piece, 1) if recurrent else (forward_piece, CHUNK)",
+        "run = (program, chunk, streams, constants, states, size, outputs, cu_seqlens, in_place)",
+        "return [*outputs, *run_forward(*run)]",
+    ),
+    backward=("return run_backward(programs, CHUNK, *run)",),
+)
+"""Forward in chunks, or token by token; backward in chunks."""
+
+
 class Core:
     """Reads off a mixer and its plan what the core's text needs.
 
@@ -71,9 +126,10 @@ class Core:
     def __init__(
         self,
         mixer: Mixer,
-        linear: Linear,
-        plan: Plan,
+        plan: CorePlan,
+        runs: Runs,
         *,
+        decays: tuple[str, ...] = (),
         every_axis: bool = False,
         devices: bool = False,
     ) -> None:
@@ -81,11 +137,16 @@ class Core:
         self.plan = plan
         self.every_axis = every_axis
         self.devices = devices
-        self.decays = decay_names(linear)
+        self.runs = runs
+        self.decays = decays
         self.loads_of = _core_inputs(mixer, plan)
-        self.states = plan.forward.carries
+        self.states = plan.carries
         self.signature = Signature(
-            mixer, tuple(self.loads_of), self._sizes(), frozenset(self._axes())
+            mixer,
+            tuple(self.loads_of),
+            self._sizes(),
+            frozenset(self._axes()),
+            mode=RECURRENT if runs.sequential else PARALLEL,
         )
         self.streams, self.constants = self.signature.streams, self.signature.constants
 
@@ -124,17 +185,31 @@ class Core:
             parts=f"tensors[:{first}], tensors[{first}:{second}], "
             f"tensors[{second}:{third}], tensors[{third}:]",
             output=self._output(),
-            of_streams=self._gradients(self.streams),
-            of_constants=self._gradients(self.constants),
             signature=self.signature.head(),
             elsewhere=self.signature.elsewhere() if self.devices else (),
             summary=self.mixer.citation[0] if self.mixer.citation else self.mixer.name,
             heads=self.signature.heads(),
             layout=self._layout(),
             zeros=_list_lines([self._zero(carry) for carry in carried]),
-            given_states=_list_lines([f'state["{c.state}"].to(dtype)' for c in carried]),
+            given_states=_list_lines([f'state["{c.state}"].to({_dtype(c)})' for c in carried]),
             state_names=names_text(carry.state for carry in carried),
+            modes=names_text((RECURRENT,) if self.runs.sequential else (PARALLEL, RECURRENT)),
+            without=self._without(),
+            forward=self.runs.forward,
+            backward=self._backward(),
         )
+
+    def _without(self) -> tuple[str, ...]:
+        """The modes that there are not, and why."""
+        if not self.runs.sequential:
+            return ()
+        reason = self.runs.sequential.replace('"', "'")
+        return laid_out(f'WITHOUT = {{"{PARALLEL}": "{reason}"}}', 0)
+
+    def _backward(self) -> tuple[str, ...]:
+        """The run of the programs that find states again and take the adjoint."""
+        of = f"{self._gradients(self.streams)}, {self._gradients(self.constants)}"
+        return (f"programs = (states_piece, backward_piece, {of})", *self.runs.backward)
 
     def _sizes(self) -> tuple[str, ...]:
         """Sizes that kernels speak of, and lengths of the axes of states and output."""
@@ -145,7 +220,7 @@ class Core:
                 if any(isinstance(x, n.HeadIndex) for x in kernel.inputs):
                     found["heads"] = None
         for carry, _ in self.states:
-            found.update(dict.fromkeys(axis.rstrip("'") for axis in carry.axes))
+            found.update(dict.fromkeys(axis.rstrip("'") for axis in _own_axes(carry)))
         found.update(dict.fromkeys(axis.rstrip("'") for axis in self.mixer.core.output.sort.axes))
         if self.every_axis:
             axes = (axis for value in self.loads_of for axis in value.axes)
@@ -161,11 +236,13 @@ class Core:
 
     def _output(self) -> str:
         """The empty output, in the dtype of the first stream that is not a decay."""
-        real = [i for i in self.streams if i.sort.kind == Kind.REAL]
+        real = [i for i in self.streams if i.sort.kind == Kind.REAL] or list(self.streams)
         plain = [i for i in real if not i.logarithm and i.name not in self.decays] or real
         like = f"streams[{self.streams.index(plain[0])}]"
         axes = [f'size["{axis.rstrip(chr(39))}"]' for axis in self.mixer.core.output.sort.axes]
         shape = ", ".join(("*streams[0].shape[:2]", "heads", *axes))
+        if self.mixer.core.output.sort.kind is Kind.COMPLEX:
+            shape += ", dtype=accumulation(streams).to_complex()"
         return f"{like}.new_empty({shape})"
 
     def _gradients(self, values: tuple[CoreInput, ...]) -> str:
@@ -185,9 +262,18 @@ class Core:
         )
 
     def _zero(self, carry: n.Carry) -> str:
-        axes = ", ".join(f'size["{axis.rstrip(chr(39))}"]' for axis in carry.axes)
+        axes = ", ".join(f'size["{axis.rstrip(chr(39))}"]' for axis in _own_axes(carry))
         shape = ", ".join(part for part in ("sequences", "heads", axes) if part)
-        return f"{self.streams[0].name}.new_zeros({shape}, dtype=dtype)"
+        return f"{self.streams[0].name}.new_zeros({shape}, dtype={_dtype(carry)})"
+
+
+def _own_axes(carry: n.Carry) -> n.Axes:
+    """The axes that the spec gives to a state."""
+    return tuple(axis for axis in carry.axes if not is_tile(axis))
+
+
+def _dtype(carry: n.Carry) -> str:
+    return "dtype.to_complex()" if carry.complex else "dtype"
 
 
 def _list_lines(items: list[str]) -> tuple[str, ...]:
@@ -212,9 +298,9 @@ def _constant(value: CoreInput) -> str:
     )
 
 
-def _core_inputs(mixer: Mixer, plan: Plan) -> dict[CoreInput, n.Load]:
+def _core_inputs(mixer: Mixer, plan: CorePlan) -> dict[CoreInput, n.Load]:
     """The core's inputs in the order of the spec, decays under the name they are given by."""
-    used = {load.name: load for _, program in plan.programs[:3] for load in loads(program)}
+    used = {load.name: load for _, program in plan.programs for load in loads(program)}
     found = {}
     for name, sort, _ in core_lines(mixer):
         logarithm = name in plan.logarithms

@@ -67,7 +67,8 @@ def module_file(
     body = render("module", core.template, core.view(library, kernels.strip()))
     layer = ""
     if mixer.y is not None:
-        layer = layer_text(mixer, core.logarithms, core.signature.options).strip()
+        signature = core.signature
+        layer = layer_text(mixer, core.logarithms, signature.options, signature.mode).strip()
     names = _with_boundary(used_names(f"{body}\n{layer}"), target)
     files = (*SHARED, *target.helpers, BOUNDARY)
     helpers = "\n\n".join(

@@ -32,7 +32,6 @@ _WIDTH = 92
 _LAYOUT = "x and y are [B, T, d_model]; the state has a row for each sequence."
 _PLACE = 'place = {"device": device, "dtype": dtype}'
 _RECURRENT = ('mode="recurrent"', "in_place=in_place")
-_RUNS = ("cu_seqlens=None", 'mode="parallel"', "chunk=None", "in_place=False")
 _BUILT_WITH = ("layer=0", "layers=1", "device=None", "dtype=None")
 
 
@@ -56,16 +55,19 @@ class LayerView:
 
 
 def layer_text(
-    mixer: Mixer, logarithms: frozenset[str] = frozenset(), sizes: tuple[str, ...] = ()
+    mixer: Mixer,
+    logarithms: frozenset[str] = frozenset(),
+    sizes: tuple[str, ...] = (),
+    mode: str = "parallel",
 ) -> str:
     """The class Layer of a mixer that has a y.
 
     It calls `mix(*, NAME=…, SIZE=…, state=, mode=, chunk=, cu_seqlens=, in_place=)` with the
     core's inputs by name and the given sizes; the inputs in `logarithms` come as `log_NAME`
-    where their logarithm can be written exactly.
+    where their logarithm can be written exactly. `mode` is the one that runs by default.
     """
     template = _ENVIRONMENT.from_string(resources.read("templates", "module", "layer.py.j2"))
-    text = template.render(view=layer_view(mixer, logarithms, sizes))
+    text = template.render(view=layer_view(mixer, logarithms, sizes, mode))
     return "\n".join(line.rstrip() for line in text.strip().splitlines()) + "\n"
 
 
@@ -76,7 +78,9 @@ def helpers_text(text: str) -> str:
     return "\n\n".join(part for part in (state, steps) if part)
 
 
-def layer_view(mixer: Mixer, logarithms: frozenset[str], sizes: tuple[str, ...]) -> LayerView:
+def layer_view(
+    mixer: Mixer, logarithms: frozenset[str], sizes: tuple[str, ...], mode: str
+) -> LayerView:
     """Everything that the template prints."""
     forward, weights = forward_of(mixer, logarithms, sizes), weights_of(mixer)
     inputs = tuple(identifier(line.name) for line in mixer.lines if isinstance(line, Input))
@@ -84,6 +88,7 @@ def layer_view(mixer: Mixer, logarithms: frozenset[str], sizes: tuple[str, ...])
     first = ("first",) if "first" in used_names(_joined_text(forward)) else ()
     extra = (*inputs, *(f"{name}=None" for name in first))
     streams = ("self", "x", "state=None")
+    runs = ("cu_seqlens=None", f'mode="{mode}"', "chunk=None", "in_place=False")
     return LayerView(
         title=f"The layer of {mixer.name}.",
         description=_description(mixer),
@@ -91,7 +96,7 @@ def layer_view(mixer: Mixer, logarithms: frozenset[str], sizes: tuple[str, ...])
         sizes=(*_size_lines(mixer), *_attributes(mixer, length)),
         modules=_fitted((_PLACE, *weights.made) if weights.made else ()),
         draws=_draws(mixer, weights),
-        forward_signature=_signature("forward", (*streams, "*", *extra, *_RUNS)),
+        forward_signature=_signature("forward", (*streams, "*", *extra, *runs)),
         forward_lines=_forward_lines(mixer, forward),
         result="y, State({**state, **past.kept})" if _uses_past(forward) else "y, state",
         step_signature=_signature("step", (*streams, "*", *extra, "in_place=False")),

@@ -24,7 +24,8 @@ class NodePrinter:
 
     `lead` counts the dimensions in front, `like` names a tensor of the right dtype and device;
     the nodes `inside` have no line of their own, but stand in the line of their one reader. In a
-    tile sweep, a block has any number of `rows` and of `keys`, and heads of a group share keys.
+    tile sweep, a block has any number of `rows` and of `keys`, and heads of a group share keys;
+    so has a piece of a recurrence any number of `rows`.
     """
 
     names: Mapping[n.Node, str]
@@ -34,6 +35,7 @@ class NodePrinter:
     memory: Memory = NOTHING_SHARED
     inside: frozenset[n.Node] = frozenset()
     sweeps: bool = False
+    by_rows: bool = False
 
     def text(self, node: n.Node) -> str:
         """The expression that computes a node."""
@@ -102,7 +104,7 @@ class NodePrinter:
 
     def _length(self, axis: str) -> str:
         """The length of an axis, as a number or the name of a size."""
-        if self.sweeps and axis in (n.ROW, n.KEY_ROW):
+        if (self.sweeps or self.by_rows) and axis in (n.ROW, n.KEY_ROW):
             return "rows" if axis == n.ROW else "keys"
         if axis in (n.ROW, n.KEY_ROW):
             return str(self.chunk)

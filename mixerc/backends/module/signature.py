@@ -10,10 +10,9 @@ from mixerc.ir.expr import Apply, Expr, Number, Size
 from mixerc.ir.mixer import Input, Mixer, Param, Value
 from mixerc.ir.sorts import Axis, Sort
 
-OPTIONS = (
-    *("state=None", 'mode="parallel"', "chunk=None", "cu_seqlens=None"),
-    "in_place=False",
-)
+PARALLEL, RECURRENT = "parallel", "recurrent"
+OPTIONS = ("state", "mode", "chunk", "cu_seqlens", "in_place")
+"""What `mix` takes beside inputs and sizes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +45,7 @@ class Signature:
     """The inputs of a core and the sizes that its text speaks of.
 
     `sizes` are these sizes, `counts` those of them that are lengths of axes. `beside` are inputs
-    that only lines behind the kernels read.
+    that only lines behind the kernels read; `mode` is the one that runs where none is asked for.
     """
 
     def __init__(
@@ -56,8 +55,10 @@ class Signature:
         sizes: tuple[str, ...],
         counts: frozenset[str],
         beside: tuple[CoreInput, ...] = (),
+        mode: str = PARALLEL,
     ) -> None:
         self.mixer = mixer
+        self.mode = mode
         order = [name for name, _, _ in core_lines(mixer)]
         self.inputs = tuple(sorted((*inputs, *beside), key=lambda i: order.index(i.spec_name)))
         self.streams = tuple(i for i in inputs if i.stream)
@@ -106,12 +107,14 @@ class Signature:
         defaults |= {size: "None" for size in self.options if self._from_others(size)}
         defaults |= {"layer": "0", "layers": "1"}
         sizes = [f"{size}={defaults[size]}" if size in defaults else size for size in self.options]
-        parameters = ("*", *(i.name for i in self.inputs), *OPTIONS, *sizes)
+        given = {"mode": f'"{self.mode}"', "in_place": "False"}
+        options = [f"{name}={given.get(name, 'None')}" for name in OPTIONS]
+        parameters = ("*", *(i.name for i in self.inputs), *options, *sizes)
         return laid_out(f"def mix({', '.join(parameters)}):", 0)
 
     def elsewhere(self) -> tuple[str, ...]:
         """Hands tensors of another device to the file that is for it."""
-        options = [name for o in OPTIONS if (name := o.split("=")[0]) != "chunk"]
+        options = [name for name in OPTIONS if name != "chunk"]
         names = [*(i.name for i in self.inputs), *options, *self.options]
         call = f"return other({', '.join(f'{name}={name}' for name in names)})"
         return (

@@ -1,23 +1,25 @@
 """From a mixer and its plan to the text of one self-contained file of plain PyTorch."""
 
 from mixerc.algebra.landmarks import Landmarks
-from mixerc.algebra.linear import Linear
+from mixerc.algebra.linear import Linear, decay_names
 from mixerc.artifact import GeneratedModule
 from mixerc.backends.module.attention import AttentionCore
-from mixerc.backends.module.core import Core
+from mixerc.backends.module.core import BY_CHUNKS, Core, Runs
 from mixerc.backends.module.file import Target, module_file, render
 from mixerc.backends.module.landmarks import LandmarkCore
 from mixerc.backends.torch.attention import kernels_text
 from mixerc.backends.torch.programs import ProgramView, programs
+from mixerc.backends.torch.row_programs import row_programs
 from mixerc.ir.mixer import Mixer
 from mixerc.plan.plan import Plan
+from mixerc.plan.recurrence import RecurrencePlan
 from mixerc.plan.sweep import SweepPlan
 
 TORCH = Target(
     name="torch",
     needs="torch",
     helpers=(
-        *(("torch", "chunks.py"), ("torch", "run.py")),
+        *(("torch", "chunks.py"), ("torch", "run.py"), ("torch", "rows.py")),
         *(("module", "ranges.py"), ("module", "visits.py"), ("module", "cache.py")),
         *(
             ("torch", "decays.py"),
@@ -36,8 +38,8 @@ def emit(
 ) -> GeneratedModule:
     """The generated file; `spec` is the text that it was made from. With `devices`, whoever loads
     the file may have other files serve other devices."""
-    core = Core(mixer, linear, plan, devices=devices)
-    kernels = "\n\n".join(_program(view) for view in programs(core))
+    core = Core(mixer, plan, BY_CHUNKS, decays=decay_names(linear), devices=devices)
+    kernels = "\n\n".join(_program(view) for view in programs(core, plan))
     return module_file(core, kernels, spec, TORCH)
 
 
@@ -47,6 +49,25 @@ def emit_attention(
     """The same for masked attention."""
     core = AttentionCore(mixer, plan, devices=devices)
     return module_file(core, kernels_text(plan), spec, TORCH)
+
+
+def emit_recurrence(
+    mixer: Mixer, plan: RecurrencePlan, spec: str, *, sequential: str = "", devices: bool = False
+) -> GeneratedModule:
+    """The same for a recurrence; `sequential` says why it has no parallel mode."""
+    program = "recurrent_piece" if sequential else "recurrent_piece if recurrent else forward_piece"
+    runs = Runs(
+        forward=(
+            f"program = {program}",
+            "run = (program, streams, constants, states, size, outputs, cu_seqlens)",
+            "return [*outputs, *rows_forward(*run)]",
+        ),
+        backward=("return rows_backward(programs, *run)",),
+        sequential=sequential,
+    )
+    core = Core(mixer, plan, runs, devices=devices)
+    kernels = "\n\n".join(_program(view) for view in row_programs(core, plan))
+    return module_file(core, kernels, spec, TORCH)
 
 
 def emit_landmarks(mixer: Mixer, landmarks: Landmarks, spec: str) -> GeneratedModule:

@@ -39,7 +39,7 @@ def map_view(kernel: Kernel, name: str, names: Names, chunk: int) -> MapView:
     stores = tuple_text([printer.texts[node] for node in kernel.stores])
     return MapView(
         head=laid_out(f"def {name}({', '.join(parameters)}):", 0),
-        summary=_summary(kernel),
+        summary=summary_of(kernel),
         lines=lines,
         returns=laid_out(f"return {stores}", 4),
     )
@@ -59,8 +59,8 @@ def scan_view(kernel: Kernel, name: str, names: Names, chunk: int) -> ScanView:
     slices = f"along({', '.join(('chunks', *inputs))}{reverse})"
     return ScanView(
         head=laid_out(f"def {name}({parameters}):", 0),
-        summary=_summary(kernel),
-        loop=laid_out(f"for {_targets(inputs)} in {slices}:", 4),
+        summary=summary_of(kernel),
+        loop=laid_out(f"for {targets_text(inputs)} in {slices}:", 4),
         lines=lines,
         kept=kept,
         updates=laid_out(f"{', '.join(carries)} = {', '.join(after)}", 8),
@@ -68,16 +68,19 @@ def scan_view(kernel: Kernel, name: str, names: Names, chunk: int) -> ScanView:
     )
 
 
-def _summary(kernel: Kernel) -> str:
+def summary_of(kernel: Kernel) -> str:
     match kernel.schedule:
         case Schedule.CHUNK_MAP:
             return "All chunks at once."
         case Schedule.CHUNK_SCAN:
             order = "last to first" if kernel.reverse else "first to last"
             return f"From chunk to chunk, {order}."
-        case Schedule.TOKEN_SCAN:
-            return "From token to token."
+        case Schedule.ROW_MAP:
+            return "All rows at once."
+        case _:
+            order = ", last to first" if kernel.reverse else ""
+            return f"From token to token{order}."
 
 
-def _targets(items: tuple[str, ...]) -> str:
+def targets_text(items: tuple[str, ...]) -> str:
     return f"({items[0]},)" if len(items) == 1 else ", ".join(items)

@@ -1,6 +1,7 @@
 """Programs of a plan as views: their kernels, and the function that calls these in order."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from mixerc.backends.module.core import Core, Inputs
 from mixerc.backends.module.layout import laid_out
@@ -10,7 +11,7 @@ from mixerc.backends.module.sizes import sizes_of
 from mixerc.backends.torch.kernels import MapView, ScanView, map_view, scan_view
 from mixerc.plan import nodes as n
 from mixerc.plan.distribute import Kernel, Program, Schedule
-from mixerc.plan.plan import loads
+from mixerc.plan.plan import Plan, loads
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +24,7 @@ class ProgramView:
     unpacking: tuple[str, ...]
     calls: tuple[str, ...]
     returns: tuple[str, ...]
-    kernels: tuple[tuple[str, MapView | ScanView], ...]
+    kernels: tuple[tuple[str, Any], ...]
 
 
 SUMMARIES = {
@@ -34,9 +35,8 @@ SUMMARIES = {
 }
 
 
-def programs(core: Core) -> tuple[ProgramView, ...]:
+def programs(core: Core, plan: Plan) -> tuple[ProgramView, ...]:
     """The four programs, in the order of the file."""
-    plan = core.plan
     return tuple(
         program_view(name, program, core.loads, plan.states if name == "backward" else None)
         for name, program in plan.programs
@@ -119,11 +119,13 @@ def _results(program: Program, names: Names) -> str:
         return f"({', '.join(names.of(carry) for carry in program.boundaries)},)"
     held = {node: names.of(node) for _, node in program.outputs}
     printer = NodePrinter(names=held, chunk=program.chunk, lead=3, like="")
-    texts = [printer.aligned(node, _wanted(name, node, program)) for name, node in program.outputs]
+    texts = [
+        printer.aligned(node, wanted_axes(name, node, program)) for name, node in program.outputs
+    ]
     return f"({', '.join(texts)},)"
 
 
-def _wanted(name: str, node: n.Node, program: Program) -> n.Axes:
+def wanted_axes(name: str, node: n.Node, program: Program) -> n.Axes:
     """The axes of the load whose cotangent this is; an output keeps its own."""
     for kernel in program.kernels:
         for load in kernel.inputs:

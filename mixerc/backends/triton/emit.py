@@ -2,10 +2,10 @@
 
 from functools import partial
 
-from mixerc.algebra.linear import Linear
+from mixerc.algebra.linear import Linear, decay_names
 from mixerc.artifact import GeneratedModule
 from mixerc.backends.module.attention import AttentionCore
-from mixerc.backends.module.core import Core
+from mixerc.backends.module.core import BY_CHUNKS, Core
 from mixerc.backends.module.file import Target, module_file, render
 from mixerc.backends.triton.attention import kernels_text
 from mixerc.backends.triton.programs import LaunchView, programs
@@ -49,8 +49,8 @@ def emit(
     target: Target = TRITON,
 ) -> GeneratedModule:
     """The generated file for some hardware; `spec` is the text that it was made from."""
-    core = Core(mixer, linear, plan, every_axis=True)
-    views = programs(core, hardware)
+    core = Core(mixer, plan, BY_CHUNKS, decays=decay_names(linear), every_axis=True)
+    views = programs(core, plan, hardware)
     kernels = "\n\n".join((_tiles(views, hardware, plan.chunk), *map(_program, views)))
     every = (kernel for view in views for _, kernel in view.kernels)
     least = (hardware.least(partial(x.held, plan.chunk)) for x in every if not x.doors.tokens)

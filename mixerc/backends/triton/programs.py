@@ -15,6 +15,7 @@ from mixerc.backends.triton.values import COLUMN, ROW, Dims, dims_of, size_of
 from mixerc.plan import nodes as n
 from mixerc.plan.build import is_tile
 from mixerc.plan.distribute import Program
+from mixerc.plan.plan import Plan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,9 +30,9 @@ class LaunchView:
     kernels: tuple[tuple[str, KernelView], ...]
 
 
-def programs(core: Core, hardware: Hardware) -> tuple[LaunchView, ...]:
+def programs(core: Core, plan: Plan, hardware: Hardware) -> tuple[LaunchView, ...]:
     """The four programs, in the order of the file."""
-    plan, known = core.plan, dict[str, str]()
+    known = dict[str, str]()
     return (
         _Launches("states", plan.forward, core.loads, hardware, known).states(),
         _Launches("forward", plan.forward, core.loads, hardware, known).forward(),

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from mixerc.ahead.binaries import TARGETS
 from mixerc.algebra.classify import classify
-from mixerc.backends.module.core import Core
+from mixerc.algebra.linear import decay_names
+from mixerc.backends.module.core import BY_CHUNKS, Core
 from mixerc.backends.triton.cuts import ancestors, cuts, only_multiplied
 from mixerc.backends.triton.halving import edges
 from mixerc.backends.triton.ordering import ordered
@@ -131,9 +132,9 @@ def test_every_kernel_fits_at_the_best_chunk(name: str, hardware: object) -> Non
     mixer, plan = mixer_of(name), plan_of(name, CHUNKS[0])
     linear = classify(mixer).linear
     assert linear is not None
-    core = Core(mixer, linear, plan, every_axis=True)
+    core = Core(mixer, plan, BY_CHUNKS, decays=decay_names(linear), every_axis=True)
     one = HARDWARE[hardware.name]  # type: ignore[attr-defined]
-    for view in programs(core, one):
+    for view in programs(core, plan, one):
         for _, kernel in view.kernels:
             held = partial(kernel.held, plan.chunk)
             assert one.tiling(held, tokens=kernel.doors.tokens) in SIZES

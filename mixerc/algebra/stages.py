@@ -1,0 +1,124 @@
+"""Recurrences taken apart: which states have to be solved together, in which order, and how.
+
+A state whose update is `coefficient * h[t-1] + rest`, elementwise, is a scan; its `coefficient` and
+`rest` may read states that are solved before it. States that feed one another, or an update that
+is not affine in the state, can only be taken token by token.
+"""
+
+from dataclasses import dataclass
+
+from mixerc.algebra.affine import Affine, affine
+from mixerc.algebra.recurrence import inlined
+from mixerc.algebra.terms import NONLINEAR, NotLinear
+from mixerc.diagnostics.span import NOWHERE, Span
+from mixerc.ir.expr import Expr, Fold, Norm, Position, Read, Size, TimeSum
+from mixerc.ir.mixer import Input, Mixer, Param, State
+from mixerc.ir.show import show_expr
+from mixerc.ir.sorts import Time
+from mixerc.ir.walk import core_expressions, walk
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """States that are solved together. `scan` is the affine form of a state that stands alone;
+    without it `reason`, at `span`, says what is in its way, and `family` what class that makes."""
+
+    states: tuple[State, ...]
+    scan: Affine | None
+    reason: str = ""
+    span: Span = NOWHERE
+    family: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recurrence:
+    """States in the order of the spec, the update of each with intermediate values written out,
+    the output; and the stages in an order in which they can be solved."""
+
+    states: tuple[State, ...]
+    updates: tuple[Expr, ...]
+    output: Expr
+    stages: tuple[Stage, ...]
+
+    @property
+    def obstacle(self) -> Stage | None:
+        """The first stage that has to be taken token by token."""
+        return next((stage for stage in self.stages if stage.scan is None), None)
+
+
+def recurrence(mixer: Mixer) -> Recurrence:
+    """The stages of a mixer given by updates of its states; raises NotLinear for what the
+    compiled forms do not speak of."""
+    _refuse_unsupported(mixer)
+    updates, output = inlined(mixer)
+    states = mixer.core.states
+    feeds = _feeds(updates)
+    return Recurrence(
+        states=states,
+        updates=tuple(updates[state.name] for state in states),
+        output=output,
+        stages=tuple(_stage(names, states, updates) for names in _in_order(feeds)),
+    )
+
+
+def _feeds(updates: dict[str, Expr]) -> dict[str, frozenset[str]]:
+    """For each state those that its update reads, by way of others too."""
+    reads = {
+        name: {e.name for e in walk(expr) if isinstance(e, Read) and e.name in updates}
+        for name, expr in updates.items()
+    }
+    for middle in updates:
+        for found in reads.values():
+            if middle in found:
+                found |= reads[middle]
+    return {name: frozenset(found) for name, found in reads.items()}
+
+
+def _in_order(feeds: dict[str, frozenset[str]]) -> list[tuple[str, ...]]:
+    """States that feed one another side by side, each group behind those that feed it."""
+    groups: list[tuple[str, ...]] = []
+    for name, reads in feeds.items():
+        group = tuple(n for n in feeds if n == name or (n in reads and name in feeds[n]))
+        if group not in groups:
+            groups.append(group)
+    return sorted(groups, key=lambda group: len(feeds[group[0]] | set(group)))
+
+
+def _stage(names: tuple[str, ...], states: tuple[State, ...], updates: dict[str, Expr]) -> Stage:
+    own = tuple(state for state in states if state.name in names)
+    if len(names) > 1:
+        fed = _first_read(updates[names[0]], frozenset(names[1:]))
+        reason = f"{' and '.join(names)} feed one another (`{show_expr(fed)}`)"
+        return Stage(states=own, scan=None, reason=reason, span=fed.span, family=NONLINEAR)
+    try:
+        return Stage(states=own, scan=affine(updates[names[0]], names[0], Time.PREVIOUS))
+    except NotLinear as leaves:
+        return Stage(
+            states=own, scan=None, reason=leaves.reason, span=leaves.span, family=leaves.family
+        )
+
+
+def _first_read(expr: Expr, names: frozenset[str]) -> Read:
+    return next(e for e in walk(expr) if isinstance(e, Read) and e.name in names)
+
+
+def _refuse_unsupported(mixer: Mixer) -> None:
+    for line in mixer.lines:
+        if isinstance(line, Input | Param) and line.index and line.name in mixer.core.inputs:
+            raise NotLinear(f"the core reads the table `{line.name}`", line.span)
+    states = {state.name for state in mixer.core.states}
+    for expr in core_expressions(mixer.core):
+        for e in walk(expr):
+            match e:
+                case Size(name="T"):
+                    raise NotLinear("the core reads the length `T`", e.span)
+                case Norm():
+                    raise NotLinear("the core has a step of a layer", e.span)
+                case Position():
+                    raise NotLinear("the core reads the position of a token", e.span)
+                case TimeSum():
+                    raise NotLinear("a sum over every token stands in the core", e.span)
+                case Fold():
+                    raise NotLinear(f"the core has a fold over {e.axis}", e.span)
+                case Read(name=name, time=Time.PREVIOUS) if name not in states:
+                    raise NotLinear(f"the core reads the token before (`{name}[t-1]`)", e.span)

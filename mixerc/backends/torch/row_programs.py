@@ -1,0 +1,174 @@
+"""Programs of a recurrence as views: maps over all rows of a piece, and scans from row to row."""
+
+from dataclasses import dataclass
+
+from mixerc.backends.module.bodies import KernelPrinter
+from mixerc.backends.module.core import Core, Inputs
+from mixerc.backends.module.layout import laid_out, tuple_text
+from mixerc.backends.module.names import Names
+from mixerc.backends.module.nodes import NodePrinter
+from mixerc.backends.module.sizes import sizes_of
+from mixerc.backends.torch.kernels import MapView, ScanView, map_view, summary_of, targets_text
+from mixerc.backends.torch.programs import SUMMARIES, ProgramView, wanted_axes
+from mixerc.plan import nodes as n
+from mixerc.plan.distribute import Kernel, Program, Schedule
+from mixerc.plan.plan import loads
+from mixerc.plan.recurrence import RecurrencePlan
+
+ROWS = "rows"
+_SUMMARIES = SUMMARIES | {
+    "states": "The states before each row of the piece, and after it.",
+    "backward": "The adjoint of the piece, given the states before its rows.",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowScanView:
+    """A scan row by row: `states` are the carried states, `kept` lists of what they were."""
+
+    head: tuple[str, ...]
+    summary: str
+    states: tuple[tuple[str, str], ...]
+    loop: tuple[str, ...]
+    lines: tuple[str, ...]
+    updates: tuple[str, ...]
+    returns: tuple[str, ...]
+
+
+def row_programs(core: Core, plan: RecurrencePlan) -> tuple[ProgramView, ...]:
+    """Every program, in the order of the file."""
+    return tuple(_program(name, program, core.loads, plan) for name, program in plan.programs)
+
+
+def _program(name: str, program: Program, inputs: Inputs, plan: RecurrencePlan) -> ProgramView:
+    names = Names()
+    for load in loads(program):
+        names.of(load)
+    given = plan.states.boundaries if name == "backward" else ()
+    for carry in given:
+        names.of(carry)
+    states = {carry: f"states[{i}]" for i, (carry, _) in enumerate(program.carries)}
+    kernels: list[tuple[str, MapView | ScanView | RowScanView]] = []
+    calls: list[str] = []
+    for index, kernel in enumerate(program.kernels, 1):
+        called = f"{name}_{index}"
+        kernels += _kernel(kernel, called, names)
+        calls += [
+            part for line in _call(kernel, called, names, states) for part in laid_out(line, 4)
+        ]
+    lasts = ", ".join(f"last_{names.of(carry)}" for carry in states)
+    return ProgramView(
+        name=f"{name}_piece",
+        summary=_SUMMARIES[name],
+        parameters=f"{ROWS}, streams, constants, states, size" + (", boundaries" if given else ""),
+        unpacking=_unpacking(program, names, inputs, given),
+        calls=tuple(calls),
+        returns=(
+            *laid_out(f"made = {_results(program, names)}", 4),
+            *laid_out(f"return made, ({lasts},)", 4),
+        ),
+        kernels=tuple(kernels),
+    )
+
+
+def _kernel(
+    kernel: Kernel, name: str, names: Names
+) -> list[tuple[str, MapView | ScanView | RowScanView]]:
+    match kernel.schedule:
+        case Schedule.ROW_MAP:
+            return [("chunk_map", _map_view(kernel, name, names))]
+        case Schedule.ROW_SCAN:
+            return [("row_scan", _scan_view(kernel, name, names))]
+        case _:
+            return []
+
+
+def _map_view(kernel: Kernel, name: str, names: Names) -> MapView:
+    return map_view(kernel, name, names, 1)
+
+
+def _scan_view(kernel: Kernel, name: str, names: Names) -> RowScanView:
+    printer = KernelPrinter(kernel, names, 1)
+    lines = printer.lines(8)
+    inputs = [names.of(node) for node in kernel.inputs]
+    carries = [names.of(carry) for carry, _ in kernel.carries]
+    of_rows = tuple(names.of(x) for x in kernel.inputs if n.ROW in x.axes)
+    after = [printer.printer.aligned(node, carry.axes) for carry, node in kernel.carries]
+    reverse = ", reverse=True" if kernel.reverse else ""
+    kept = [f"rows_of(all_{carry}{reverse})" for carry in carries]
+    sizes = [size for size in printer.extras() if size != ROWS]
+    parameters = ", ".join((ROWS, *inputs, *carries, *sizes))
+    each = targets_text(of_rows) if of_rows else "_"
+    return RowScanView(
+        head=laid_out(f"def {name}({parameters}):", 0),
+        summary=summary_of(kernel),
+        states=tuple((carry, f"all_{carry}") for carry in carries),
+        loop=laid_out(f"for {each} in by_rows({', '.join((ROWS, *of_rows))}{reverse}):", 4),
+        lines=lines,
+        updates=laid_out(f"{', '.join(carries)} = {', '.join(after)}", 8),
+        returns=laid_out(f"return {tuple_text(kept)}", 4),
+    )
+
+
+def _call(kernel: Kernel, name: str, names: Names, states: dict[n.Carry, str]) -> tuple[str, ...]:
+    sizes = [_size(size) for size in sizes_of(kernel)]
+    arguments = [names.of(node) for node in kernel.inputs]
+    if kernel.schedule == Schedule.ROW_MAP:
+        made = ", ".join(names.of(node) for node in kernel.stores)
+        rows = [ROWS] if _speaks_of_rows(kernel) else []
+        return (f"({made},) = {name}({', '.join(arguments + sizes + rows)})",)
+    reverse = ", reverse=True" if kernel.reverse else ""
+    if kernel.schedule == Schedule.AFFINE_SCAN:
+        ((carry, after),) = kernel.carries
+        assert kernel.factor is not None
+        assert kernel.addend is not None
+        printer = NodePrinter(
+            names={x: names.of(x) for x in kernel.inputs}, chunk=1, lead=2, like=""
+        )
+        form = ", ".join(printer.aligned(x, carry.axes) for x in (kernel.factor, kernel.addend))
+        made = f"{names.of(carry)}, {names.of(after)}, last_{names.of(carry)}"
+        return (f"{made} = scanned({ROWS}, {states[carry]}, {form}{reverse})",)
+    held = [states[carry] for carry, _ in kernel.carries]
+    triples = (
+        f"({names.of(carry)}, {names.of(after)}, last_{names.of(carry)})"
+        for carry, after in kernel.carries
+    )
+    call = f"{name}({', '.join((ROWS, *arguments, *held, *sizes))})"
+    return (f"{', '.join(triples)}, = {call}",)
+
+
+def _size(size: str) -> str:
+    return f'size["{size}"]'
+
+
+def _speaks_of_rows(kernel: Kernel) -> bool:
+    return any(isinstance(node, n.Spread) and n.ROW in node.axes for node in kernel.body)
+
+
+def _unpacking(
+    program: Program, names: Names, inputs: Inputs, boundaries: tuple[n.Carry, ...]
+) -> tuple[str, ...]:
+    found = loads(program)
+    lines = []
+    if found:
+        targets = ", ".join(names.of(load) for load in found)
+        lines.append(f"{targets} = {', '.join(inputs.place(load) for load in found)}")
+    if boundaries:
+        lines.append(f"({', '.join(names.of(carry) for carry in boundaries)},) = boundaries")
+    heads = [x for k in program.kernels for x in k.inputs if isinstance(x, n.HeadIndex)]
+    if heads:
+        count = 'size["heads"], device=states[0].device, dtype=states[0].real.dtype'
+        lines.append(f"{names.of(heads[0])} = torch.arange({count})[None, :]")
+    return tuple(part for line in lines for part in laid_out(line, 4))
+
+
+def _results(program: Program, names: Names) -> str:
+    """Outputs with their axes as the op has them, or the states before each row."""
+    if program.boundaries:
+        return f"({', '.join(names.of(carry) for carry in program.boundaries)},)"
+    held = {node: names.of(node) for _, node in program.outputs}
+    printer = NodePrinter(names=held, chunk=1, lead=2, like="states[0]", by_rows=True)
+    texts = [
+        printer.aligned(node, wanted_axes(name, node, program)) for name, node in program.outputs
+    ]
+    return tuple_text(texts)

@@ -1,0 +1,113 @@
+"""The plan of a recurrence: its equations over the rows of a piece, cut into maps and scans.
+
+A state stands for its value before each row, and its update for the value after it. Each group of
+states that feed one another is solved by one scan, behind the maps that it needs: an affine one
+where next state = factor * state + addend, elementwise, else row by row. The adjoint has the same
+form, from the last row to the first.
+"""
+
+from dataclasses import dataclass, replace
+
+from mixerc.algebra.stages import Recurrence
+from mixerc.ir.expr import Expr, Read
+from mixerc.ir.mixer import State
+from mixerc.ir.sorts import Kind, Time
+from mixerc.ir.walk import map_children
+from mixerc.plan import nodes as n
+from mixerc.plan.adjoint import adjoint
+from mixerc.plan.build import Builder
+from mixerc.plan.chunk_function import rebuilt
+from mixerc.plan.distribute import Program, states_only
+from mixerc.plan.lower import lower
+from mixerc.plan.staged import staged
+from mixerc.plan.verify import verify
+
+ROWS = 1
+"""A recurrence has no chunks: it goes from row to row."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecurrencePlan:
+    """`forward` is the parallel mode, with scans by blocks; None where a stage has none.
+    `recurrent` takes row after row; `states` finds the states before each row again for
+    `backward`."""
+
+    forward: Program | None
+    recurrent: Program
+    states: Program
+    backward: Program
+    chunk: int = ROWS
+    logarithms: frozenset[str] = frozenset()
+
+    @property
+    def programs(self) -> tuple[tuple[str, Program], ...]:
+        """Every program with its name."""
+        forward = (("forward", self.forward),) if self.forward is not None else ()
+        return (
+            *forward,
+            ("recurrent", self.recurrent),
+            ("states", self.states),
+            ("backward", self.backward),
+        )
+
+    @property
+    def carries(self) -> tuple[tuple[n.Carry, n.Node], ...]:
+        """The states, and what becomes of them."""
+        return self.recurrent.carries
+
+
+def recurrence_plan(found: Recurrence) -> RecurrencePlan:
+    """The plan; its scans are affine wherever an update is."""
+    function = row_function(found)
+    by_rows = staged(function, affine=False)
+    by_blocks = staged(function)
+    return RecurrencePlan(
+        forward=verify(by_blocks) if found.obstacle is None else None,
+        recurrent=verify(by_rows),
+        states=verify(staged(states_only(function), boundaries=True)),
+        backward=verify(staged(adjoint(function), reverse=True)),
+    )
+
+
+def row_function(found: Recurrence) -> n.ChunkFunction:
+    """The equations over rows: states before each row and inputs to outputs and states after."""
+    b = Builder()
+    before = {state.name: _carry(b, state) for state in found.states}
+    after: dict[str, n.Node] = {}
+    for state, update in zip(found.states, found.updates, strict=True):
+        made = _over_rows(b, update, before, after)
+        after[state.name] = b.spread(made, before[state.name].axes)
+    output = b.spread(_over_rows(b, found.output, before, after), (n.ROW,))
+    carries = tuple((before[name], node) for name, node in after.items())
+    return n.ChunkFunction(nodes=b.nodes, outputs=(("o", output),), carries=carries, chunk=ROWS)
+
+
+def _carry(b: Builder, state: State) -> n.Carry:
+    is_complex = state.sort.kind is Kind.COMPLEX
+    return b.carry(state.name, (n.ROW, *state.sort.axes), complex=is_complex)
+
+
+def _over_rows(
+    b: Builder, expr: Expr, before: dict[str, n.Carry], after: dict[str, n.Node]
+) -> n.Node:
+    """The expression, with states in the places of their reads."""
+    named: dict[str, n.Node] = {f"{name}[t-1]": node for name, node in before.items()}
+    named |= {f"{name}[t]": node for name, node in after.items()}
+    node = lower(b, _timed(expr, frozenset(before)))
+    loads: dict[n.Node, n.Node] = {
+        load: named[load.name]
+        for load in b.nodes
+        if isinstance(load, n.Load) and load.name in named
+    }
+    return rebuilt(b, node, loads)
+
+
+def _timed(expr: Expr, states: frozenset[str]) -> Expr:
+    """The expression with the time of a state's read in its name."""
+    match expr:
+        case Read(name=name, time=time) if name in states:
+            when = "t-1" if time is Time.PREVIOUS else "t"
+            sort = replace(expr.sort, times=frozenset({Time.T}))
+            return replace(expr, name=f"{name}[{when}]", sort=sort)
+        case _:
+            return map_children(expr, lambda e: _timed(e, states))

@@ -1,0 +1,198 @@
+"""Recurrences in plain torch, a piece of rows after the other: what never varies of them.
+
+Streams are [B, T, H, axes…], constants [B, H, axes…] and states [sequences, H, axes…]; inside a
+piece values of rows are [B, H, rows, axes…], in the memory order of streams.
+"""
+
+import itertools
+import math
+
+import torch
+
+ELEMENTS = 1 << 20
+"""Numbers of a state over the rows of a piece: what is made of them stays in caches."""
+LANES = 1 << 15
+"""Numbers that one step of a scan works on, where rows are few: blocks of rows go side by side."""
+SHORTEST = 16
+"""Rows of a block below which no blocks are made."""
+
+
+def pieces_of(streams, states, cu_seqlens):
+    """For each piece the sequences (of the states), the rows of the batch, and its tokens."""
+    batch, tokens = streams[0].shape[:2]
+    bounds = [(0, tokens)] if cu_seqlens is None else itertools.pairwise(cu_seqlens.tolist())
+    width = max(max(math.prod(x.shape[1:]) for x in states) * batch, 1)
+    count = max(ELEMENTS // width, SHORTEST)
+    for sequence, (start, stop) in enumerate(bounds):
+        own = slice(None) if cu_seqlens is None else slice(sequence, sequence + 1)
+        for first in range(start, stop, count):
+            yield own, slice(first, min(first + count, stop))
+
+
+def wide(x, dtype):
+    """A value in the dtype of accumulation, or the complex one of it."""
+    return x.to(dtype.to_complex() if x.is_complex() else dtype)
+
+
+def rows_tiles(streams, tokens, dtype):
+    """The rows of some tokens: [B, H, rows, axes…]."""
+    return [wide(x[:, tokens], dtype).transpose(1, 2) for x in streams]
+
+
+def into_tokens(tile, out, tokens):
+    """Writes [B, H, rows, axes…] to its tokens of [B, T, H, axes…], broadcast sides summed."""
+    for dim, of in ((0, 0), (1, 2)):
+        if tile.shape[dim] > out.shape[of]:
+            tile = tile.sum(dim, keepdim=True)
+    out[:, tokens] = tile.transpose(1, 2).to(out.dtype)
+
+
+def rows_forward(program, streams, constants, states, size, outputs, cu_seqlens):
+    """Fills `outputs` piece by piece, and returns the states after the last."""
+    dtype = accumulation(streams)
+    carried = [wide(x, dtype).clone() for x in states]
+    with torch.inference_mode():
+        fixed = [wide(x, dtype) for x in constants]
+        for own, tokens in pieces_of(streams, states, cu_seqlens):
+            tiles = rows_tiles(streams, tokens, dtype)
+            held = [x[own] for x in carried]
+            made, after = program(tokens.stop - tokens.start, tiles, fixed, held, size)
+            for tile, out in zip(made, outputs, strict=True):
+                into_tokens(tile, out, tokens)
+            for state, x in zip(carried, after, strict=True):
+                state[own] = x
+    return carried
+
+
+def rows_backward(programs, streams, constants, states, size, cotangents, finals, cu_seqlens):
+    """Cotangents of streams, of constants (one row a batch row) and of the first states.
+
+    States at the start of each piece are found in order; then, from the last piece to the first,
+    those before each of its rows, and the adjoint.
+    """
+    dtype = accumulation(streams)
+    find_states, adjoint, of_streams, of_constants = programs
+    d_streams = [torch.empty_like(x, memory_format=torch.contiguous_format) for x in streams]
+    for index, d in enumerate(d_streams):
+        if index not in of_streams or cu_seqlens is not None:  # no piece writes every row
+            d.zero_()
+    d_constants = [torch.zeros_like(wide(x, dtype)) for x in constants]
+    d_states = [wide(x, dtype).clone() for x in finals]
+    with torch.inference_mode():
+        fixed = [wide(x, dtype) for x in constants]
+        starts = first_states(find_states, streams, fixed, states, size, dtype, cu_seqlens)
+        for own, tokens, held in reversed(starts):
+            rows = tokens.stop - tokens.start
+            tiles = rows_tiles(streams, tokens, dtype)
+            before, _ = find_states(rows, tiles, fixed, held, size)
+            tiles += rows_tiles(cotangents, tokens, dtype)
+            arriving = [x[own] for x in d_states]
+            made, leaving = adjoint(rows, tiles, fixed, arriving, size, before)
+            for d, x in zip(d_states, leaving, strict=True):
+                d[own] = x
+            for index, tile in zip(of_streams, made[: len(of_streams)], strict=True):
+                into_tokens(tile, d_streams[index], tokens)
+            for index, part in zip(of_constants, made[len(of_streams) :], strict=True):
+                add_summed(d_constants[index], part)
+    made = zip((*d_constants, *d_states), (*constants, *states), strict=True)
+    return [*d_streams, *(d.to(x.dtype, copy=True) for d, x in made)]
+
+
+def first_states(find_states, streams, fixed, states, size, dtype, cu_seqlens):
+    """Each piece with the states before its first row."""
+    found, carried = [], {}
+    for own, tokens in pieces_of(streams, states, cu_seqlens):
+        if own.start not in carried:
+            carried = {own.start: [wide(x[own], dtype) for x in states]}
+        elif found:
+            tiles = rows_tiles(streams, found[-1][1], dtype)
+            rows = found[-1][1].stop - found[-1][1].start
+            carried[own.start] = find_states(rows, tiles, fixed, carried[own.start], size)[1]
+        found.append((own, tokens, carried[own.start]))
+    return found
+
+
+def add_summed(total, part):
+    """Adds the cotangent of a value without tokens, summed over the sides that it lacks."""
+    for dim in (0, 1):
+        if part.shape[dim] > total.shape[dim]:
+            part = part.sum(dim, keepdim=True)
+    total += part
+
+
+def by_rows(rows, *values, reverse=False):
+    """The values of each row in turn, as tuples of [B, H, 1, axes…]."""
+    if not values:
+        return range(rows)
+    steps = zip(*(x.split(1, 2) if x.shape[2] > 1 else (x,) * rows for x in values), strict=True)
+    return reversed(list(steps)) if reverse else steps
+
+
+def rows_of(every, *, reverse=False):
+    """From all states in the order in which they were reached: before each row, after it, last."""
+    if reverse:
+        joined = torch.cat(every[::-1], 2)
+        return joined[:, :, 1:], joined[:, :, :-1], joined[:, :, 0]
+    joined = torch.cat(every, 2)
+    return joined[:, :, :-1], joined[:, :, 1:], joined[:, :, -1]
+
+
+def scanned(rows, state, factor, addend, *, reverse=False):
+    """state = factor * state + addend over rows: the states before and after each row, the last.
+
+    Where a row is narrow, blocks of rows go side by side: first the last state of each from 0 and
+    the product of its factors, then the state before each block, then all states.
+    """
+    kept = state.new_empty(state.shape[0], rows + 1, *state.shape[1:]).transpose(1, 2)
+    before, after = (
+        (kept[:, :, 1:], kept[:, :, :-1]) if reverse else (kept[:, :, :-1], kept[:, :, 1:])
+    )
+    last = rows if reverse else 0
+    kept[:, :, last] = state
+    factor, addend = (as_rows(x, rows, state) for x in (factor, addend))
+    lanes = min(LANES // max(state.numel(), 1), rows // SHORTEST)
+    length = rows // lanes if lanes > 1 else 0
+    if length:
+        count = lanes * length
+        inside = slice(rows - count, rows) if reverse else slice(count)
+        side = [x[:, :, inside].unflatten(2, (lanes, length)) for x in (factor, addend, after)]
+        in_blocks(*side, state, reverse=reverse)
+        rest = slice(rows - count) if reverse else slice(count, rows)
+        state = after[:, :, rows - count] if reverse else after[:, :, count - 1]
+        one_by_one(
+            factor[:, :, rest], addend[:, :, rest], after[:, :, rest], state, reverse=reverse
+        )
+    else:
+        one_by_one(factor, addend, after, state, reverse=reverse)
+    return before, after, kept[:, :, 0 if reverse else rows]
+
+
+def as_rows(x, rows, state):
+    """A number, or a value of some rows and axes, as [B, H, rows, axes…] in the state's dtype."""
+    if not isinstance(x, torch.Tensor):
+        x = torch.full((), x, dtype=state.dtype, device=state.device)
+    return x.to(state.dtype).expand(*state.shape[:2], rows, *state.shape[2:])
+
+
+def one_by_one(factor, addend, after, state, *, reverse):
+    """The states after each row, in the memory of `after`."""
+    steps = zip(factor.unbind(2), addend.unbind(2), after.unbind(2), strict=True)
+    for f, a, h in reversed(list(steps)) if reverse else steps:
+        state = torch.addcmul(a, f, state, out=h)
+
+
+def in_blocks(factor, addend, after, state, *, reverse):
+    """The same over blocks of rows [B, H, blocks, rows, axes…] side by side."""
+    steps = list(zip(factor.unbind(3), addend.unbind(3), after.unbind(3), strict=True))
+    steps = steps[::-1] if reverse else steps
+    product, total = steps[0][0].clone(), steps[0][1].clone()
+    for f, a, _ in steps[1:]:
+        torch.addcmul(a, f, total, out=total)
+        product *= f
+    starts = torch.empty_like(total)
+    blocks = range(total.shape[2])
+    for block in reversed(blocks) if reverse else blocks:
+        starts[:, :, block] = state
+        state = torch.addcmul(total[:, :, block], product[:, :, block], state)
+    for f, a, h in steps:
+        starts = torch.addcmul(a, f, starts, out=h)
