@@ -33,7 +33,7 @@ def reference_law(subject: Subject, case: Case) -> Result:
 def states_law(subject: Subject, case: Case) -> Result:
     """From a first state to a final one, with gradients into one and out of the other.
 
-    Of linear mixers: what others keep are tokens, which `pasts_law` hands over.
+    Of mixers with states: what others keep are tokens, which `pasts_law` hands over.
     """
     want = _from_state(subject, case)
     inputs, first = draw(subject, case), initial_states(subject, case)
@@ -59,8 +59,8 @@ def logarithm_law(subject: Subject, case: Case) -> Result:
     What a cache holds of them are logarithms too: masked sums go without a first state.
     """
     inputs = as_logarithms(subject, draw(subject, case))
-    first = initial_states(subject, case) if subject.is_linear else None
-    finals = state_names(subject) if subject.is_linear else ()
+    first = initial_states(subject, case) if subject.states else None
+    finals = state_names(subject) if subject.states else ()
     want = outcome(_exponentiated(subject), inputs, first, finals=finals)
     errors: dict[str, float] = {}
     for mode in subject.modes:

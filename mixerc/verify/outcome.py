@@ -72,13 +72,13 @@ def outcome(
 
     `rounding` is the dtype that the cotangent of the output is rounded to.
     """
-    leaves = {name: _leaf(x) for name, x in inputs.items()}
-    first = None if state is None else {name: _leaf(x) for name, x in state.items()}
+    leaves = {name: as_leaf(x) for name, x in inputs.items()}
+    first = None if state is None else {name: as_leaf(x) for name, x in state.items()}
     o, after = run(leaves, first)
-    total = (o * weights("o", o).to(rounding).to(o.dtype)).sum()
+    total = weighted(o, rounded(weights("o", o), rounding).to(o.dtype))
     for name in finals:
-        if after[name].is_floating_point():
-            total = total + (after[name] * weights(name, after[name])).sum()
+        if after[name].is_floating_point() or after[name].is_complex():
+            total = total + weighted(after[name], weights(name, after[name]))
     wanted = {f"d {name}": x for name, x in leaves.items() if x.requires_grad}
     wanted |= {f"d first {name}": x for name, x in (first or {}).items() if x.requires_grad}
     return Outcome(
@@ -86,6 +86,18 @@ def outcome(
         states={name: after[name].detach() for name in finals},
         gradients=gradients(total, wanted),
     )
+
+
+def weighted(x: Tensor, by: Tensor) -> Tensor:
+    """The sum of products; of complex values that of the real and of the imaginary parts."""
+    return (x * by.conj()).real.sum() if x.is_complex() else (x * by).sum()
+
+
+def rounded(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """The value in another dtype: real, or complex of at least single precision."""
+    if x.is_complex():
+        return x.to(torch.complex128 if dtype is torch.float64 else torch.complex64)
+    return x.to(dtype) if x.is_floating_point() else x
 
 
 def gradients(total: Tensor, wanted: Tensors) -> dict[str, Tensor]:
@@ -97,14 +109,16 @@ def gradients(total: Tensor, wanted: Tensors) -> dict[str, Tensor]:
     return {name: torch.zeros_like(x) if d is None else d for (name, x), d in pairs}
 
 
-def _leaf(x: Tensor) -> Tensor:
+def as_leaf(x: Tensor) -> Tensor:
+    """A copy that gradients flow to, where they can."""
     return x.detach().clone().requires_grad_(x.is_floating_point() or x.is_complex())
 
 
 def weights(name: str, like: Tensor) -> Tensor:
     """A fixed random cotangent for a result, the same for all who compute it."""
     generator = Generator().manual_seed(zlib.crc32(f"{name} {tuple(like.shape)}".encode()))
-    drawn = torch.randn(like.shape, generator=generator, dtype=torch.float64)
+    kind = torch.complex128 if like.is_complex() else torch.float64
+    drawn = torch.randn(like.shape, generator=generator, dtype=kind)
     return drawn.to(like.dtype)
 
 

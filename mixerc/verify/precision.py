@@ -16,8 +16,17 @@ import torch
 from torch import Tensor
 
 from mixerc.reference.float64 import FLOAT32
-from mixerc.verify.cases import Case, Inputs, draw
-from mixerc.verify.outcome import CANCELLED, Outcome, Run, Tensors, by_equations, in_mode, outcome
+from mixerc.verify.cases import Case, draw
+from mixerc.verify.outcome import (
+    CANCELLED,
+    Outcome,
+    Run,
+    Tensors,
+    by_equations,
+    in_mode,
+    outcome,
+    rounded,
+)
 from mixerc.verify.result import Result, distance, judged, rms
 from mixerc.verify.subject import Subject
 
@@ -52,8 +61,8 @@ def precision_law(
 
 def _one_draw(subject: Subject, case: Case, dtype: torch.dtype) -> dict[str, dict[str, float]]:
     """Errors by name, of each mode and of the plain computation."""
-    inputs = rounded(draw(subject, case), dtype)
-    wide = {n: x.double() if x.is_floating_point() else x for n, x in inputs.items()}
+    inputs = {n: rounded(x, dtype) for n, x in draw(subject, case).items()}
+    wide = {n: rounded(x, torch.float64) for n, x in inputs.items()}
     made = partial(outcome, rounding=dtype)
     exact = made(by_equations(subject), wide)
     runs = {mode: in_mode(subject, mode) for mode in subject.modes}
@@ -61,24 +70,20 @@ def _one_draw(subject: Subject, case: Case, dtype: torch.dtype) -> dict[str, dic
     return {name: _errors(made(run, inputs), exact) for name, run in runs.items()}
 
 
-def rounded(inputs: Inputs, dtype: torch.dtype) -> Inputs:
-    """The inputs in another dtype."""
-    return {n: x.to(dtype) if x.is_floating_point() else x for n, x in inputs.items()}
-
-
 def _narrow(run: Run, dtype: torch.dtype) -> Run:
     """A run whose output is rounded, as a kernel's is."""
 
     def narrow(inputs: Tensors, state: Tensors | None) -> tuple[Tensor, Mapping[str, Any]]:
         o, after = run(inputs, state)
-        return o.to(dtype), after
+        return rounded(o, dtype), after
 
     return narrow
 
 
 def _errors(got: Outcome, exact: Outcome) -> dict[str, float]:
     least = CANCELLED * max((rms(d) for d in exact.gradients.values()), default=0.0)
-    errors = {"o": distance(got.o.double(), exact.o)}
+    errors = {"o": distance(rounded(got.o, torch.float64), exact.o)}
     for name, gradient in exact.gradients.items():
-        errors[name] = distance(got.gradients[name].double(), gradient, least)
+        found = rounded(got.gradients[name], torch.float64)
+        errors[name] = distance(found, gradient, least)
     return errors

@@ -49,7 +49,7 @@ def holds(law: str, failures: list[str], where: str = "") -> Result:
 
 def rms(x: Tensor) -> float:
     """The root mean square, 0 of nothing."""
-    return float(x.detach().double().square().mean().sqrt()) if x.numel() else 0.0
+    return float(x.detach().abs().double().square().mean().sqrt()) if x.numel() else 0.0
 
 
 def distance(got: Tensor, want: Tensor, least: float = 0.0) -> float:
@@ -60,7 +60,8 @@ def distance(got: Tensor, want: Tensor, least: float = 0.0) -> float:
     """
     if got.shape != want.shape:
         return math.inf
-    error = rms(torch.where(got == want, 0, got.double() - want.double()))
+    wide = torch.complex128 if want.is_complex() else torch.float64
+    error = rms(torch.where(got == want, 0, got.to(wide) - want.to(wide)))
     if error == 0 or not math.isfinite(error):
         return error
     return error / max(rms(want[want.isfinite()]), least, TINY)

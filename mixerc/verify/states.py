@@ -22,8 +22,8 @@ LONGEST = 9
 
 def state_names(subject: Subject) -> tuple[str, ...]:
     """The states that a mixer keeps; none where it cannot go on from one."""
-    if subject.is_linear:
-        return tuple(state.name for state in subject.linear.states)
+    if subject.states:
+        return tuple(name for name, _, _ in subject.states)
     if subject.algebra.attention is None or not subject.carries:
         return ()
     plan = sweep_plan(subject.algebra.attention, logarithms=frozenset())
@@ -32,7 +32,7 @@ def state_names(subject: Subject) -> tuple[str, ...]:
 
 def initial_states(subject: Subject, case: Case) -> Inputs:
     """States before the first token, by name: at random, or those that some tokens leave."""
-    return _drawn(subject, case) if subject.is_linear else _left(subject, case)
+    return _drawn(subject, case) if subject.states else _left(subject, case)
 
 
 def _drawn(subject: Subject, case: Case) -> Inputs:
@@ -41,12 +41,19 @@ def _drawn(subject: Subject, case: Case) -> Inputs:
     sizes = infer_sizes(subject.mixer, inputs, subject.sizes)
     generator = Generator().manual_seed(case.seed + 2)
     found = {}
-    for state in subject.linear.states:
-        shape = (case.batch, case.heads, *(dim_length(sizes, axis) for axis in state.axes))
-        drawn = torch.randn(shape, generator=generator, dtype=torch.float64)
+    for name, axes, is_complex in subject.states:
+        heads = () if name in headless(subject) else (case.heads,)
+        shape = (case.batch, *heads, *(dim_length(sizes, a) for a in axes))
+        kind = torch.complex128 if is_complex else torch.float64
+        drawn = torch.randn(shape, generator=generator, dtype=kind)
         # A state that outputs divide by has the sign of a sum of weights.
-        found[state.name] = drawn.abs() if divides_by_sums(subject.algebra) else drawn
+        found[name] = drawn.abs() if divides_by_sums(subject.algebra) else drawn
     return found
+
+
+def headless(subject: Subject) -> tuple[str, ...]:
+    """The states that belong to no head."""
+    return tuple(s.name for s in subject.mixer.core.states if s.sort.heads.shared)
 
 
 def _left(subject: Subject, case: Case) -> Inputs:

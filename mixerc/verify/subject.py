@@ -10,6 +10,7 @@ from mixerc.ir.expr import Apply, Expr, Number, Read, Size, TimeSum
 from mixerc.ir.interval import point
 from mixerc.ir.mixer import Mixer, Stack, Value
 from mixerc.ir.ranges import environment, range_of
+from mixerc.ir.sorts import Kind
 from mixerc.ir.walk import core_expressions, walk
 from mixerc.pipeline import Pipeline
 from mixerc.reference.named import HEADS, group_of, head_dims, plain
@@ -46,6 +47,15 @@ class Subject:
     def is_linear(self) -> bool:
         """Whether there is a linear form."""
         return self.algebra.linear is not None
+
+    @property
+    def states(self) -> tuple[tuple[str, tuple[str, ...], bool], ...]:
+        """The states of a mixer that keeps no tokens: names, axes, whether they are complex."""
+        if self.algebra.linear is not None:
+            return tuple((s.name, s.axes, False) for s in self.algebra.linear.states)
+        found = self.algebra.recurrence
+        states = () if found is None else found.states
+        return tuple((s.name, s.sort.axes, s.sort.kind is Kind.COMPLEX) for s in states)
 
     @property
     def fast(self) -> bool:

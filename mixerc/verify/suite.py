@@ -123,6 +123,9 @@ def _reference_jobs(subject: Subject, draw: _Cases) -> Iterator[Job]:
 def _mode_jobs(subject: Subject, draw: _Cases, quick: bool) -> Iterator[Job]:
     for tokens in (1, 5, 20) if quick else (0, 1, 2, 5, 20, 37, 66):
         yield "modes", partial(reference_law, subject, draw(tokens))
+    if subject.states:
+        for tokens in (1, 65) if quick else (0, 1, 5, 63, 64, 65, 130, 1100):
+            yield "states", partial(states_law, subject, draw(tokens))
     if subject.is_linear:
         yield from _linear_jobs(subject, draw, quick)
     yield "check", partial(check_law, subject, draw(20))
@@ -132,9 +135,7 @@ def _mode_jobs(subject: Subject, draw: _Cases, quick: bool) -> Iterator[Job]:
 
 
 def _linear_jobs(subject: Subject, draw: _Cases, quick: bool) -> Iterator[Job]:
-    """What only linear mixers have: states at random, chunks, transitions in an order."""
-    for tokens in (1, 65) if quick else (0, 1, 5, 63, 64, 65, 130, 1100):
-        yield "states", partial(states_law, subject, draw(tokens))
+    """What only linear mixers have: chunks, and transitions in an order."""
     least = 16 if subject.device != "cpu" else 2  # a matrix unit takes no fewer rows
     for chunk in (2, 16) if quick else (2, 4, 8, 16, 32, 64, 128):
         if chunk < least:
@@ -159,7 +160,7 @@ def _resumed_jobs(subject: Subject, draw: _Cases, quick: bool) -> Iterator[Job]:
     for first, second in product((*subject.modes, *also), repeat=2):
         for cut in (9,) if quick else (0, 1, 9, 20):
             yield "carry", partial(carry_law, subject, draw(20), cut, first, second)
-    if not subject.is_linear:
+    if not subject.states:
         for first, second in product(subject.modes, repeat=2):
             yield "pasts", partial(pasts_law, subject, draw(9, batch=3), first, second)
 
@@ -216,13 +217,15 @@ def _not_applied(subject: Subject) -> Iterator[Skipped]:
 
 def _of_other_classes(subject: Subject) -> Iterator[Skipped]:
     """The laws that speak of what the class does not have."""
-    if subject.is_linear:
+    if subject.states:
         yield from _skipped(("pasts",), "its states are drawn at random, and not left by tokens")
+    else:
+        yield from _skipped(("states",), "it keeps tokens, which are not drawn at random")
+    if subject.is_linear:
         return
-    yield from _skipped(("states",), "it keeps tokens, which are not drawn at random")
-    yield from _skipped(("chunks",), "its parallel mode has no chunks")
+    yield from _skipped(("chunks",), "no mode of it has chunks")
     yield from _skipped(("generality",), "no more general class has kernels")
-    if not subject.carries:
+    if not subject.carries and not subject.states:
         yield from _skipped(("carry", "pasts"), _unstepped(subject))
 
 

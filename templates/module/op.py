@@ -144,7 +144,8 @@ def check_in_place(mode, state, states, inputs):
     """Raises ValueError where a state cannot be changed in its own memory."""
     if mode != "recurrent" or state is None:
         raise ValueError("in_place needs a state, and the recurrent mode")
-    if any(given is not x for given, x in zip(state.values(), states, strict=False)):
+    same = zip(state.values(), states, strict=False)
+    if any(given.dtype != x.dtype or given.data_ptr() != x.data_ptr() for given, x in same):
         raise ValueError(f"in_place needs states of {states[0].dtype}")
     if torch.is_grad_enabled() and any(x.requires_grad for x in (*states, *inputs)):
         raise ValueError("in_place gives no gradients: use it under torch.no_grad()")

@@ -29,14 +29,14 @@ def pieces_of(streams, states, cu_seqlens):
             yield own, slice(first, min(first + count, stop))
 
 
-def wide(x, dtype):
+def accumulated(x, dtype):
     """A value in the dtype of accumulation, or the complex one of it."""
     return x.to(dtype.to_complex() if x.is_complex() else dtype)
 
 
 def rows_tiles(streams, tokens, dtype):
     """The rows of some tokens: [B, H, rows, axes…]."""
-    return [wide(x[:, tokens], dtype).transpose(1, 2) for x in streams]
+    return [accumulated(x[:, tokens], dtype).transpose(1, 2) for x in streams]
 
 
 def into_tokens(tile, out, tokens):
@@ -50,9 +50,9 @@ def into_tokens(tile, out, tokens):
 def rows_forward(program, streams, constants, states, size, outputs, cu_seqlens):
     """Fills `outputs` piece by piece, and returns the states after the last."""
     dtype = accumulation(streams)
-    carried = [wide(x, dtype).clone() for x in states]
+    carried = [accumulated(x, dtype).clone() for x in states]
     with torch.inference_mode():
-        fixed = [wide(x, dtype) for x in constants]
+        fixed = [accumulated(x, dtype) for x in constants]
         for own, tokens in pieces_of(streams, states, cu_seqlens):
             tiles = rows_tiles(streams, tokens, dtype)
             held = [x[own] for x in carried]
@@ -76,10 +76,10 @@ def rows_backward(programs, streams, constants, states, size, cotangents, finals
     for index, d in enumerate(d_streams):
         if index not in of_streams or cu_seqlens is not None:  # no piece writes every row
             d.zero_()
-    d_constants = [torch.zeros_like(wide(x, dtype)) for x in constants]
-    d_states = [wide(x, dtype).clone() for x in finals]
+    d_constants = [torch.zeros_like(accumulated(x, dtype)) for x in constants]
+    d_states = [accumulated(x, dtype).clone() for x in finals]
     with torch.inference_mode():
-        fixed = [wide(x, dtype) for x in constants]
+        fixed = [accumulated(x, dtype) for x in constants]
         starts = first_states(find_states, streams, fixed, states, size, dtype, cu_seqlens)
         for own, tokens, held in reversed(starts):
             rows = tokens.stop - tokens.start
@@ -103,7 +103,7 @@ def first_states(find_states, streams, fixed, states, size, dtype, cu_seqlens):
     found, carried = [], {}
     for own, tokens in pieces_of(streams, states, cu_seqlens):
         if own.start not in carried:
-            carried = {own.start: [wide(x[own], dtype) for x in states]}
+            carried = {own.start: [accumulated(x[own], dtype) for x in states]}
         elif found:
             tiles = rows_tiles(streams, found[-1][1], dtype)
             rows = found[-1][1].stop - found[-1][1].start

@@ -27,6 +27,7 @@ class KernelPrinter:
             chunk=chunk,
             lead=3 if kernel.schedule == Schedule.CHUNK_MAP else 2,
             by_rows=kernel.schedule in (Schedule.ROW_MAP, Schedule.ROW_SCAN),
+            one_row=kernel.schedule == Schedule.ROW_SCAN,
             like=_like(kernel, names) or LIKE,
             memory=memory(self.order, kernel, self.inside),
             inside=self.inside,
@@ -54,7 +55,18 @@ class KernelPrinter:
 
     def extras(self) -> tuple[str, ...]:
         """The sizes that the kernel speaks of, and the rows past the end, as parameters."""
-        return (*sizes_of(self.kernel), *(("valid",) if _pads(self.kernel) else ()))
+        rows = ("rows",) if speaks_of_rows(self.kernel) else ()
+        return (*sizes_of(self.kernel), *rows, *(("valid",) if _pads(self.kernel) else ()))
+
+
+def speaks_of_rows(kernel: Kernel) -> bool:
+    """Whether a map over the rows of a recurrence has to know how many there are."""
+    spread = (node for node in kernel.body if isinstance(node, n.Spread))
+    return kernel.schedule == Schedule.ROW_MAP and any(_adds_rows(node) for node in spread)
+
+
+def _adds_rows(node: n.Spread) -> bool:
+    return n.ROW in node.axes and n.ROW not in node.args[0].axes
 
 
 def _shape(node: n.Node) -> str:

@@ -1,6 +1,7 @@
 """The core of a generated file as a view: programs, sizes, layouts, and the signature of `mix`."""
 
 from dataclasses import dataclass
+from textwrap import wrap
 from typing import Protocol
 
 from mixerc.backends.module.layout import laid_out, tuple_text
@@ -45,6 +46,8 @@ class CoreView:
     zeros: tuple[str, ...]
     given_states: tuple[str, ...]
     state_names: str
+    result: str
+    after: str
     modes: str
     without: tuple[str, ...]
     forward: tuple[str, ...]
@@ -191,7 +194,9 @@ class Core:
             heads=self.signature.heads(),
             layout=self._layout(),
             zeros=_list_lines([self._zero(carry) for carry in carried]),
-            given_states=_list_lines([f'state["{c.state}"].to({_dtype(c)})' for c in carried]),
+            given_states=_list_lines([self._given_state(carry) for carry in carried]),
+            result=self._result(),
+            after=self._after(),
             state_names=names_text(carry.state for carry in carried),
             modes=names_text((RECURRENT,) if self.runs.sequential else (PARALLEL, RECURRENT)),
             without=self._without(),
@@ -199,12 +204,34 @@ class Core:
             backward=self._backward(),
         )
 
+    def _given_state(self, carry: n.Carry) -> str:
+        """A state as the op has it: with a head, if it belongs to none."""
+        text = f'state["{carry.state}"].to({_dtype(carry)})'
+        return f"{text}.unsqueeze(1)" if carry.state in self._headless() else text
+
+    def _headless(self) -> tuple[str, ...]:
+        """The states that belong to no head."""
+        return tuple(s.name for s in self.mixer.core.states if s.sort.heads.shared)
+
+    def _result(self) -> str:
+        """The output as the spec has it: one that belongs to no head has none."""
+        return "o.squeeze(2)" if self.mixer.core.output.sort.heads.shared else "o"
+
+    def _after(self) -> str:
+        """The states after the last token, each as the spec has it."""
+        if not self._headless():
+            return "after"
+        held = (carry.state in self._headless() for carry, _ in self.states)
+        return tuple_text([f"after[{i}]{'.squeeze(1)' * bare}" for i, bare in enumerate(held)])
+
     def _without(self) -> tuple[str, ...]:
         """The modes that there are not, and why."""
         if not self.runs.sequential:
             return ()
         reason = self.runs.sequential.replace('"', "'")
-        return laid_out(f'WITHOUT = {{"{PARALLEL}": "{reason}"}}', 0)
+        parts = wrap(reason, 80, drop_whitespace=False, break_long_words=False)
+        texts = (f'        "{part}"' for part in parts)
+        return ("WITHOUT = {", f'    "{PARALLEL}": (', *texts, "    ),", "}")
 
     def _backward(self) -> tuple[str, ...]:
         """The run of the programs that find states again and take the adjoint."""

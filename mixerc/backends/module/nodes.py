@@ -36,6 +36,7 @@ class NodePrinter:
     inside: frozenset[n.Node] = frozenset()
     sweeps: bool = False
     by_rows: bool = False
+    one_row: bool = False
 
     def text(self, node: n.Node) -> str:
         """The expression that computes a node."""
@@ -114,12 +115,16 @@ class NodePrinter:
             return axis[2:].rstrip("'")
         return axis.rstrip("'")
 
+    def _spread_to(self, axis: str) -> str:
+        """The length of a new axis; a scan from row to row has one row at a time."""
+        return "1" if self.one_row and axis == n.ROW else self._length(axis)
+
     def _spread(self, node: n.Node, arg: n.Node) -> str:
         """A value that no row changes over rows, or a cotangent over what was summed."""
-        lengths = ", ".join(self._length(axis) for axis in node.axes)
+        lengths = ", ".join(self._spread_to(axis) for axis in node.axes)
         if is_scalar(arg):
             return f"filled({self.scalar(arg)}, ({lengths},), {self.like}, {self.lead})"
-        own = ", ".join("-1" if a in arg.axes else self._length(a) for a in node.axes)
+        own = ", ".join("-1" if a in arg.axes else self._spread_to(a) for a in node.axes)
         view = self.aligned(arg, node.axes)
         if not arg.axes:
             view = f"{self.held(arg)}[{', '.join(['...'] + ['None'] * len(node.axes))}]"

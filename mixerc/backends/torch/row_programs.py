@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from mixerc.backends.module.bodies import KernelPrinter
+from mixerc.backends.module.bodies import KernelPrinter, speaks_of_rows
 from mixerc.backends.module.core import Core, Inputs
 from mixerc.backends.module.layout import laid_out, tuple_text
 from mixerc.backends.module.names import Names
@@ -96,8 +96,7 @@ def _scan_view(kernel: Kernel, name: str, names: Names) -> RowScanView:
     after = [printer.printer.aligned(node, carry.axes) for carry, node in kernel.carries]
     reverse = ", reverse=True" if kernel.reverse else ""
     kept = [f"rows_of(all_{carry}{reverse})" for carry in carries]
-    sizes = [size for size in printer.extras() if size != ROWS]
-    parameters = ", ".join((ROWS, *inputs, *carries, *sizes))
+    parameters = ", ".join((ROWS, *inputs, *carries, *sizes_of(kernel)))
     each = targets_text(of_rows) if of_rows else "_"
     return RowScanView(
         head=laid_out(f"def {name}({parameters}):", 0),
@@ -115,7 +114,7 @@ def _call(kernel: Kernel, name: str, names: Names, states: dict[n.Carry, str]) -
     arguments = [names.of(node) for node in kernel.inputs]
     if kernel.schedule == Schedule.ROW_MAP:
         made = ", ".join(names.of(node) for node in kernel.stores)
-        rows = [ROWS] if _speaks_of_rows(kernel) else []
+        rows = [ROWS] if speaks_of_rows(kernel) else []
         return (f"({made},) = {name}({', '.join(arguments + sizes + rows)})",)
     reverse = ", reverse=True" if kernel.reverse else ""
     if kernel.schedule == Schedule.AFFINE_SCAN:
@@ -139,10 +138,6 @@ def _call(kernel: Kernel, name: str, names: Names, states: dict[n.Carry, str]) -
 
 def _size(size: str) -> str:
     return f'size["{size}"]'
-
-
-def _speaks_of_rows(kernel: Kernel) -> bool:
-    return any(isinstance(node, n.Spread) and n.ROW in node.axes for node in kernel.body)
 
 
 def _unpacking(
