@@ -64,6 +64,7 @@ class _Cotangents:
     def add(self, node: n.Node, part: n.Node) -> None:
         if self.b.is_complex(part) and not self.b.is_complex(node):
             part = self.b("real", part)
+        assert set(part.axes) <= set(node.axes), f"{part} reaches {node}"
         self.parts.setdefault(node, []).append(part)
 
     def total(self, node: n.Node) -> n.Node | None:
@@ -146,13 +147,19 @@ def _map(b: Builder, node: n.Map, g: n.Node) -> Iterable[tuple[n.Node, n.Node]]:
             return ((arg, _conjugate(b, g)),)
         case n.Map(primitive="complex", args=(real, imaginary)):
             if not b.is_complex(g):
-                return ((real, g),)
-            return ((real, b("real", g)), (imaginary, b("imag", g)))
+                return ((real, _onto(b, g, real)),)
+            sides = ((real, b("real", g)), (imaginary, b("imag", g)))
+            return tuple((arg, _onto(b, part, arg)) for arg, part in sides)
         case n.Map(primitive="abs", args=(arg,)) if b.is_complex(arg):
             length = b("where", b("eq", node, 0), 1, node)
             return ((arg, b("mul", b("div", arg, length), g)),)
         case _:
             return _by_partials(b, node, g)
+
+
+def _onto(b: Builder, part: n.Node, arg: n.Node) -> n.Node:
+    """What reaches an argument, summed over the axes that it lacks."""
+    return b.sum(part, tuple(axis for axis in part.axes if axis not in arg.axes))
 
 
 def _conjugate(b: Builder, node: n.Node) -> n.Node:

@@ -142,6 +142,12 @@ class Builder:
         lacking = tuple(a for a in axes if a not in arg.axes)
         return self.intern(n.Spread(axes=lacking + arg.axes, args=(arg,))) if lacking else arg
 
+    def laid_as(self, arg: n.Node, axes: n.Axes) -> n.Node:
+        """The argument with exactly these axes, in this order."""
+        if arg.axes == axes:
+            return arg
+        return self.intern(n.Spread(axes=axes, args=(arg,)))
+
     def pad(self, arg: n.Node, fill: int) -> n.Node:
         """Only rows can lie past the end; a value that no row changes becomes one of rows."""
         rows = self.spread(arg, (n.ROW,))

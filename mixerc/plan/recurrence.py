@@ -76,7 +76,7 @@ def row_function(found: Recurrence) -> n.ChunkFunction:
     after: dict[str, n.Node] = {}
     for state, update in zip(found.states, found.updates, strict=True):
         made = _over_rows(b, update, before, after)
-        after[state.name] = b.spread(made, before[state.name].axes)
+        after[state.name] = b.laid_as(made, before[state.name].axes)
     output = b.spread(_over_rows(b, found.output, before, after), (n.ROW,))
     carries = tuple((before[name], node) for name, node in after.items())
     return n.ChunkFunction(nodes=b.nodes, outputs=(("o", output),), carries=carries, chunk=ROWS)

@@ -36,13 +36,12 @@ def staged(
     Without `affine` every scan goes row by row.
     """
     cut = _Stages(function, affine, reverse)
-    carries = function.carries
-    kept = tuple(carry for carry, _ in carries) if boundaries else ()
+    kept = tuple(carry for carry, _ in function.carries) if boundaries else ()
     return Program(
         chunk=function.chunk,
         kernels=_stored(cut.kernels, (*(node for _, node in function.outputs), *kept)),
         outputs=function.outputs,
-        carries=carries,
+        carries=cut.carries,
         boundaries=kept,
     )
 
@@ -54,6 +53,9 @@ class _Stages:
         self.b = Builder()
         for node in function.nodes:
             self.b.intern(node)
+        carries = tuple((c, self.b.laid_as(after, c.axes)) for c, after in function.carries)
+        function = replace(function, nodes=self.b.nodes, carries=carries)
+        self.carries = carries
         self.reverse = reverse
         self.made: set[n.Node] = set()
         self.kernels: list[Kernel] = []

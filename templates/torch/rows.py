@@ -11,7 +11,7 @@ import torch
 
 ELEMENTS = 1 << 20
 """Numbers of a state over the rows of a piece: what is made of them stays in caches."""
-LANES = 1 << 15
+ABREAST = 1 << 15
 """Numbers that one step of a scan works on, where rows are few: blocks of rows go side by side."""
 SHORTEST = 16
 """Rows of a block below which no blocks are made."""
@@ -150,13 +150,13 @@ def scanned(rows, state, factor, addend, *, reverse=False):
     last = rows if reverse else 0
     kept[:, :, last] = state
     factor, addend = (as_rows(x, rows, state) for x in (factor, addend))
-    lanes = min(LANES // max(state.numel(), 1), rows // SHORTEST)
-    length = rows // lanes if lanes > 1 else 0
+    strands = min(ABREAST // max(state.numel(), 1), rows // SHORTEST)
+    length = rows // strands if strands > 1 else 0
     if length:
-        count = lanes * length
+        count = strands * length
         inside = slice(rows - count, rows) if reverse else slice(count)
-        side = [x[:, :, inside].unflatten(2, (lanes, length)) for x in (factor, addend, after)]
-        in_blocks(*side, state, reverse=reverse)
+        abreast = [x[:, :, inside].unflatten(2, (strands, length)) for x in (factor, addend, after)]
+        in_blocks(*abreast, state, reverse=reverse)
         rest = slice(rows - count) if reverse else slice(count, rows)
         state = after[:, :, rows - count] if reverse else after[:, :, count - 1]
         one_by_one(
@@ -190,9 +190,9 @@ def in_blocks(factor, addend, after, state, *, reverse):
         torch.addcmul(a, f, total, out=total)
         product *= f
     starts = torch.empty_like(total)
-    blocks = range(total.shape[2])
-    for block in reversed(blocks) if reverse else blocks:
-        starts[:, :, block] = state
-        state = torch.addcmul(total[:, :, block], product[:, :, block], state)
+    strands = range(total.shape[2])
+    for strand in reversed(strands) if reverse else strands:
+        starts[:, :, strand] = state
+        state = torch.addcmul(total[:, :, strand], product[:, :, strand], state)
     for f, a, h in steps:
         starts = torch.addcmul(a, f, starts, out=h)

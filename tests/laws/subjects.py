@@ -23,6 +23,22 @@ MASKED = (
     *("forgetting_attention", "gqa", "linformer", "longformer", "mistral", "prefix_lm"),
     *("softcap", "streaming"),
 )
+SCANS = (
+    *(
+        "s4d",
+        "s5",
+        "lru",
+        "mamba",
+        "rglru",
+        "rwkv4",
+        "mingru",
+        "minlstm",
+        "hgrn",
+        "gateloop",
+        "gsa",
+    ),
+)
+BY_TOKEN = ("rnn", "gru", "lstm", "slstm", "deltanet", "gated_deltanet", "kda", "rwkv7")
 EDGES = (0, 1, 2, 63, 64, 65, 129)
 
 every_linear = pytest.mark.parametrize("name", LINEAR)

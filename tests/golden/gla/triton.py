@@ -5,6 +5,7 @@ GIVEN = ()
 STREAMS = ("q", "k", "v", "a")
 PARAMS = ()
 DECAYS = ("a",)
+MODES = ("parallel", "recurrent")
 OPS = f"mixerc_5e374b971564_{zlib.crc32(__name__.encode()):08x}"
 
 

@@ -133,6 +133,9 @@ def along(chunks, *values, reverse=False):
     return reversed(list(steps)) if reverse else steps
 
 
+LANES = 1 << 15
+
+
 class Stretch:
     """A stream's values at origin, origin + 1, …, summed up so that any interval has bounds.
 
@@ -1595,8 +1598,13 @@ def with_room(state, states, streams, mode):
 
 def accumulation(tensors):
     """float64 if an input has it, else float32."""
-    wide = any(x.dtype == torch.float64 for x in tensors)
+    wide = any(x.dtype in (torch.float64, torch.complex128) for x in tensors)
     return torch.float64 if wide else torch.float32
+
+
+def has_slope(x):
+    """Whether a tensor is of real or complex numbers."""
+    return x.is_floating_point() or x.is_complex()
 
 
 def folded(info, in_dims, tensors):
@@ -1651,13 +1659,13 @@ class Mix(torch.autograd.Function):
         ctx.save_for_backward(cu_seqlens, *tensors, *saved)
         ctx.shapes = [(x.shape, x.dtype) for x in output]
         ctx.saved = len(saved)
-        ctx.mark_non_differentiable(*(x for x in output if not x.is_floating_point()))
+        ctx.mark_non_differentiable(*(x for x in output if not has_slope(x)))
         ctx.set_materialize_grads(False)
 
     @staticmethod
     def backward(ctx, *cotangents):
         cu_seqlens, *tensors = ctx.saved_tensors
-        real = [x.is_floating_point() for x in tensors[: len(tensors) - ctx.saved]]
+        real = [has_slope(x) for x in tensors[: len(tensors) - ctx.saved]]
         given = [
             tensors[0].new_zeros(shape, dtype=dtype) if d is None else d
             for d, (shape, dtype) in zip(cotangents, ctx.shapes, strict=True)
@@ -1699,7 +1707,8 @@ def check_in_place(mode, state, states, inputs):
     """Raises ValueError where a state cannot be changed in its own memory."""
     if mode != "recurrent" or state is None:
         raise ValueError("in_place needs a state, and the recurrent mode")
-    if any(given is not x for given, x in zip(state.values(), states, strict=False)):
+    same = zip(state.values(), states, strict=False)
+    if any(given.dtype != x.dtype or given.data_ptr() != x.data_ptr() for given, x in same):
         raise ValueError(f"in_place needs states of {states[0].dtype}")
     if torch.is_grad_enabled() and any(x.requires_grad for x in (*states, *inputs)):
         raise ValueError("in_place gives no gradients: use it under torch.no_grad()")

@@ -5,6 +5,7 @@ GIVEN = ()
 STREAMS = ("q", "k", "v")
 PARAMS = ()
 DECAYS = ()
+MODES = ("parallel", "recurrent")
 OPS = f"mixerc_c508de9f4a8b_{zlib.crc32(__name__.encode()):08x}"
 
 
@@ -270,9 +271,9 @@ def forward(streams, constants, states, given, cu_seqlens, recurrent, in_place=F
 def backward(streams, constants, states, cotangents, given, cu_seqlens):
     """Cotangents of streams, constants and first states."""
     size = lengths(streams, constants, given)
-    programs = (states_piece, backward_piece, (0, 1, 2), ())
     outputs, finals = cotangents[:1], cotangents[1:]
     run = (streams, constants, states, size, outputs, finals, cu_seqlens)
+    programs = (states_piece, backward_piece, (0, 1, 2), ())
     return run_backward(programs, CHUNK, *run)
 
 
@@ -305,8 +306,8 @@ def mix(*, q, k, v, state=None, mode="parallel", chunk=None, cu_seqlens=None, in
     """
     if chunk not in (None, CHUNK):
         raise ValueError(f"this file was made for chunks of {CHUNK} tokens, not {chunk}")
-    if mode not in ("parallel", "recurrent"):
-        raise ValueError(f"mode is {mode!r}, and not 'parallel' or 'recurrent'")
+    if mode not in MODES:
+        raise ValueError(f"mode is {mode!r}, and not {' or '.join(map(repr, MODES))}")
     heads = q.shape[2]
     rows = q.shape[0]
     streams = [q, k, v]
@@ -321,7 +322,8 @@ def mix(*, q, k, v, state=None, mode="parallel", chunk=None, cu_seqlens=None, in
         states = [state["S"].to(dtype)]
     if in_place:
         check_in_place(mode, state, states, (*streams, *constants))
-        return ADVANCE(streams, constants, states, given, cu_seqlens)[0], state
+        o = ADVANCE(streams, constants, states, given, cu_seqlens)[0]
+        return o, state
     settings = (float(mode == "recurrent"), *given)
     o, *after = Mix.apply(settings, cu_seqlens, *streams, *constants, *states)
     return o, State(zip(("S",), after, strict=True))

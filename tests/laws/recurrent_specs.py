@@ -1,0 +1,104 @@
+"""Random specs of recurrences: states that read one another, affine or not, real or complex."""
+
+from hypothesis import strategies as st
+from hypothesis.strategies import DrawFn
+
+HEAD = """mixer m(E, N)
+"A recurrence by chance."
+
+"""
+LINES = {
+    "a": "a[E] = x | linear | sigmoid",
+    "u": "u[E] = x | linear",
+    "g": "g = x | linear | softplus",
+    "b": "b[N] = x | linear",
+    "w": "param w[E] = normal",
+    "R": "param R[E, E'] = normal / 2",
+    "start": "input start bool",
+    "A": "param A[E, N] = normal",
+    "z": "z[E] = x | linear",
+}
+# Coefficients and addends of a scan over [E], over [E, N]; updates that are none.
+FACTORS = (
+    *("a", "exp(-g)", "(1 - a ^ 2)", "tanh(u)", "where(start, 0, a)", "sigmoid(w)", "1", "-0.5"),
+    *("exp(-exp(w) * g)", "a / (1 + g)"),
+)
+WIDE = ("exp(-exp(A) * g)", "sigmoid(A) * a", "0.9", "tanh(b)", "a")
+ADDENDS = ("u", "sqrt(1 - a ^ 2) * u", "g * w", "expm1(-g) * z", "0")
+WIDE_ADDENDS = ("u * b", "A * g", "(z + u) * b", "a * u * b")
+TURNS = ("exp(complex(-g, w))", "complex(a, u) / 3", "complex(0, a)")
+NONLINEAR = (
+    "tanh(u + R @ {s}[t-1])",
+    "a * {s}[t-1] + (1 - a) * tanh(u + w * {s}[t-1])",
+    "sigmoid(z + {s}[t-1]) * {s}[t-1] + u",
+    "{s}[t-1] / (1 + abs({s}[t-1])) + u",
+)
+
+
+@st.composite
+def recurrent_specs(draw: DrawFn) -> str:
+    """One to three states; a later one may read an earlier one, before or after its update, and
+    an earlier one a later one before it."""
+    count = draw(st.integers(1, 3))
+    kinds = [draw(st.sampled_from(("real", "real", "wide", "complex"))) for _ in range(count)]
+    names = [f"h{i}" for i in range(count)]
+    updates = [_update(draw, i, kinds) for i in range(count)]
+    output = " + ".join(_read(draw, name, kind) for name, kind in zip(names, kinds, strict=True))
+    states = ", ".join(
+        f"{name}[E, N]" if kind == "wide" else f"{name}[E]"
+        for name, kind in zip(names, kinds, strict=True)
+        if kind != "complex"
+    )
+    waves = ", ".join(f"{n}[E]" for n, kind in zip(names, kinds, strict=True) if kind == "complex")
+    body = "\n".join((*updates, f"o[E] = {output}"))
+    lines = [line for name, line in LINES.items() if _used(name, body)]
+    declared = [f"state {states}"] * bool(states) + [f"state {waves} complex"] * bool(waves)
+    sizes = "E, N" if "[E, N]" in "".join((*declared, *lines)) or "[N]" in "".join(lines) else "E"
+    head = HEAD.replace("E, N", sizes)
+    inputs = [line for line in lines if line.startswith("input")]
+    params = [line for line in lines if line.startswith("param")]
+    streams = [line for line in lines if line not in inputs + params]
+    return head + "\n".join((*inputs, *params, *streams, *declared, body)) + "\n"
+
+
+def _update(draw: DrawFn, index: int, kinds: list[str]) -> str:
+    name, kind = f"h{index}", kinds[index]
+    earlier = [i for i in range(index) if kinds[i] == "real"]
+    later = [i for i in range(index + 1, len(kinds)) if kinds[i] == "real"]
+    if kind == "wide":
+        addend = draw(st.sampled_from(WIDE_ADDENDS))
+        if earlier and draw(st.booleans()):
+            addend += f" + h{draw(st.sampled_from(earlier))}[t] * b"
+        return f"{name}[t] = {draw(st.sampled_from(WIDE))} * {name}[t-1] + {addend}"
+    if kind == "complex":
+        addend = draw(st.sampled_from(("complex(u, z)", "u", "complex(z, -u) * a")))
+        if earlier and draw(st.booleans()):
+            addend += f" + complex(h{draw(st.sampled_from(earlier))}[t-1], u)"
+        factor = draw(st.sampled_from(TURNS))
+        return f"{name}[t] = {factor} * {name}[t-1] + {addend}"
+    if draw(st.integers(0, 3)) == 0:
+        return f"{name}[t] = {draw(st.sampled_from(NONLINEAR)).format(s=name)}"
+    addend = draw(st.sampled_from(ADDENDS))
+    if earlier and draw(st.booleans()):
+        at = draw(st.sampled_from(("t", "t-1")))
+        addend += f" + tanh(h{draw(st.sampled_from(earlier))}[{at}])"
+    if later and draw(st.integers(0, 3)) == 0:
+        addend += f" - sigmoid(h{draw(st.sampled_from(later))}[t-1])"
+    return f"{name}[t] = {draw(st.sampled_from(FACTORS))} * {name}[t-1] + {addend}"
+
+
+def _read(draw: DrawFn, name: str, kind: str) -> str:
+    at = draw(st.sampled_from(("t", "t", "t-1")))
+    match kind:
+        case "wide":
+            return f"{name}[{at}] @ b"
+        case "complex":
+            part = draw(st.sampled_from(("real({})", "imag({} * complex(a, u))", "abs({} + 1)")))
+            return part.format(f"{name}[{at}]")
+        case _:
+            return draw(st.sampled_from((f"{name}[{at}]", f"u * tanh({name}[{at}])")))
+
+
+def _used(name: str, text: str) -> bool:
+    words = "".join(c if c.isalnum() or c == "_" else " " for c in text).split()
+    return name in words

@@ -1,0 +1,88 @@
+"""Every law over recurrences: each shipped spec, random ones, and scans that are cut in blocks."""
+
+import dataclasses
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from mixerc.diagnostics.diagnostic import SpecError
+from mixerc.verify.carry import carry_law, packed_law
+from mixerc.verify.cases import Case
+from mixerc.verify.emission import language_law
+from mixerc.verify.modes import reference_law, states_law
+from mixerc.verify.suite import verify
+from tests.laws.recurrent_specs import recurrent_specs
+from tests.laws.subjects import BY_TOKEN, SCANS, SPECS, cases, check, subject, subject_of_text
+
+
+@pytest.mark.parametrize("name", [*SCANS, *BY_TOKEN])
+def test_every_law(name: str) -> None:
+    """The suite of `mixerc verify --quick`: modes, states, splits, packing, gradients, layers."""
+    report = verify(SPECS / f"{name}.mix", quick=True)
+    failed = [
+        f"{r.law}: {r.worst:.3g} > {r.bound:.3g}, {r.detail}"
+        for r in report.results
+        if not r.passed
+    ]
+    assert not failed, "\n".join(failed)
+    tried = {result.law for result in report.results}
+    assert {"modes", "states", "support", "precision", "layer", "packed"} <= tried
+
+
+@pytest.mark.parametrize("name", SCANS)
+def test_scans_have_a_parallel_mode(name: str) -> None:
+    assert subject(name).modes == ("parallel", "recurrent")
+
+
+@pytest.mark.parametrize("name", BY_TOKEN)
+def test_what_is_no_scan_says_why(name: str) -> None:
+    of = subject(name)
+    assert of.modes == ("recurrent",)
+    with pytest.raises(ValueError, match="tokens are taken one after the other"):
+        of.run(mode="parallel")
+
+
+# Drawn as they come: shrinking a spec takes minutes.
+some = settings(
+    max_examples=30,
+    phases=(Phase.explicit, Phase.generate),
+    suppress_health_check=list(HealthCheck),
+)
+UNFIT = {"unused-name"}
+
+
+@some
+@given(text=recurrent_specs(), seed=st.integers(0, 2**16), data=st.data())
+def test_random_specs(text: str, seed: int, data) -> None:
+    """Cascades, states that feed one another, real and complex, affine and not."""
+    try:
+        of = subject_of_text(text)
+    except SpecError as error:
+        if {found.slug for found in error.diagnostics} <= UNFIT:
+            return
+        raise
+    check(language_law(of))
+    case = dataclasses.replace(data.draw(cases(of, 20)), seed=seed)
+    check(reference_law(of, case))
+    check(states_law(of, case))
+    check(packed_law(of, dataclasses.replace(case, tokens=9), (0, 4, 4, 9), of.modes[0]))
+    first, second = data.draw(st.sampled_from(of.modes)), data.draw(st.sampled_from(of.modes))
+    check(carry_law(of, case, seed % (case.tokens + 1), first, second))
+
+
+@pytest.mark.parametrize("tokens", [31, 64, 389])
+@pytest.mark.parametrize("name", ["lru", "mamba", "gsa", "rwkv4"])
+def test_blocks_side_by_side(name: str, tokens: int) -> None:
+    """Narrow states: blocks of rows side by side, both ways, and the rows that no block holds."""
+    axes = {"d_model": 2, "E": 2, "N": 2, "K": 2, "V": 2, "M": 2}
+    check(states_law(subject(name), Case(tokens=tokens, batch=1, heads=1, axes=axes)))
+
+
+@pytest.mark.parametrize("name", ["mingru", "rnn", "s5"])
+def test_several_pieces(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """States so wide that a piece has 16 rows: they are carried, and found again going back."""
+    of = subject(name)
+    axes = dict.fromkeys(("E", "N", "d_model"), 3 if name == "rnn" else 33)
+    monkeypatch.setitem(of.run.module.__dict__, "ELEMENTS", 1)
+    check(states_law(of, Case(tokens=70, batch=2, heads=1, axes=axes)))
