@@ -274,7 +274,7 @@ def test_a_link_is_written_through(elsewhere) -> None:
 
 def test_compile_of_what_cannot_be_compiled_writes_nothing(elsewhere) -> None:
     assert run("compile", BAD, "-o", "bad.py").exit_code == 1
-    result = run("compile", SPECS / "mamba.mix", "-o", "mamba.py")
+    result = run("compile", SPECS / "deltaproduct.mix", "-o", "deltaproduct.py")
     assert result.exit_code == 1
     assert "has no parallel mode" in result.stderr
     assert "has no parallel mode" in one_line("compile", "griffin", "-o", "griffin.py", code=1)
