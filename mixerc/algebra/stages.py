@@ -8,6 +8,7 @@ is not affine in the state, can only be taken token by token.
 from dataclasses import dataclass
 
 from mixerc.algebra.affine import Affine, affine
+from mixerc.algebra.careful import careful
 from mixerc.algebra.recurrence import inlined
 from mixerc.algebra.terms import NONLINEAR, NotLinear
 from mixerc.diagnostics.span import NOWHERE, Span
@@ -50,7 +51,8 @@ def recurrence(mixer: Mixer) -> Recurrence:
     """The stages of a mixer given by updates of its states; raises NotLinear for what the
     compiled forms do not speak of."""
     _refuse_unsupported(mixer)
-    updates, output = inlined(mixer)
+    written, output = inlined(mixer)
+    updates, output = {name: careful(e) for name, e in written.items()}, careful(output)
     states = mixer.core.states
     feeds = _feeds(updates)
     return Recurrence(

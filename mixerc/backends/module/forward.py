@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import assert_never
 
+from mixerc.algebra.careful import careful
 from mixerc.algebra.logarithm import logarithm
 from mixerc.backends.module.dimensions import (
     BATCH,
@@ -57,8 +58,9 @@ def forward_of(mixer: Mixer, logarithms: frozenset[str], sizes: tuple[str, ...])
                 values[line.name] = _given(line)
             case Value(name=name) if name in logs:
                 before += _log_line(replace(line, expr=logs[name]), values, read=name in needed)
-            case Value(name=name):
-                before += _line(line, values) if name in needed else ()
+            case Value(name=name, expr=expr):
+                exact = replace(line, expr=careful(expr))
+                before += _line(exact, values) if name in needed else ()
             case _:
                 assert_never(line)
     arguments = tuple(
