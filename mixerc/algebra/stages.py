@@ -10,25 +10,42 @@ from dataclasses import dataclass
 from mixerc.algebra.affine import Affine, affine
 from mixerc.algebra.careful import careful
 from mixerc.algebra.recurrence import inlined
+from mixerc.algebra.stabilise import stabilised
 from mixerc.algebra.terms import NONLINEAR, NotLinear
 from mixerc.diagnostics.span import NOWHERE, Span
 from mixerc.ir.expr import Expr, Fold, Norm, Position, Read, Size, TimeSum
 from mixerc.ir.mixer import Input, Mixer, Param, State
+from mixerc.ir.ranges import environment
 from mixerc.ir.show import show_expr
 from mixerc.ir.sorts import Time
 from mixerc.ir.walk import core_expressions, walk
 
 
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A state that is max(m[t-1] + shift, floor): affine too, with a maximum for a sum."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """States that are solved together. `scan` is the affine form of a state that stands alone;
-    without it `reason`, at `span`, says what is in its way, and `family` what class that makes."""
+    """States that are solved together. `scan` is the affine form of a state that stands alone, or
+    a running maximum; without it `reason`, at `span`, says what is in its way, and `family` what
+    class that makes."""
 
     states: tuple[State, ...]
-    scan: Affine | None
+    scan: Affine | Running | None
     reason: str = ""
     span: Span = NOWHERE
     family: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Peak:
+    """The state that is a running maximum m, and the states that are kept as e^-m times themselves:
+    the mixer is the same function of its inputs for every m."""
+
+    name: str
+    scaled: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +57,7 @@ class Recurrence:
     updates: tuple[Expr, ...]
     output: Expr
     stages: tuple[Stage, ...]
+    peak: Peak | None = None
 
     @property
     def obstacle(self) -> Stage | None:
@@ -53,13 +71,22 @@ def recurrence(mixer: Mixer) -> Recurrence:
     _refuse_unsupported(mixer)
     written, output = inlined(mixer)
     updates, output = {name: careful(e) for name, e in written.items()}, careful(output)
-    states = mixer.core.states
+    states, peak = mixer.core.states, None
+    env = environment([size.name for size in mixer.sizes], mixer.lines)
+    stable = stabilised(states, updates, output, env)
+    if stable is not None:
+        states, output, peak = stable.states, stable.output, Peak(stable.peak, stable.scaled)
+        updates = {s.name: e for s, e in zip(states, stable.updates, strict=True)}
     feeds = _feeds(updates)
     return Recurrence(
+        peak=peak,
         states=states,
         updates=tuple(updates[state.name] for state in states),
         output=output,
-        stages=tuple(_stage(names, states, updates) for names in _in_order(feeds)),
+        stages=tuple(
+            _stage(names, states, updates, peak.name if peak is not None else "")
+            for names in _in_order(feeds)
+        ),
     )
 
 
@@ -86,12 +113,16 @@ def _in_order(feeds: dict[str, frozenset[str]]) -> list[tuple[str, ...]]:
     return sorted(groups, key=lambda group: len(feeds[group[0]] | set(group)))
 
 
-def _stage(names: tuple[str, ...], states: tuple[State, ...], updates: dict[str, Expr]) -> Stage:
+def _stage(
+    names: tuple[str, ...], states: tuple[State, ...], updates: dict[str, Expr], peak: str
+) -> Stage:
     own = tuple(state for state in states if state.name in names)
     if len(names) > 1:
         fed = _first_read(updates[names[0]], frozenset(names[1:]))
         reason = f"{' and '.join(names)} feed one another (`{show_expr(fed)}`)"
         return Stage(states=own, scan=None, reason=reason, span=fed.span, family=NONLINEAR)
+    if names[0] == peak:
+        return Stage(states=own, scan=Running())
     try:
         return Stage(states=own, scan=affine(updates[names[0]], names[0], Time.PREVIOUS))
     except NotLinear as leaves:

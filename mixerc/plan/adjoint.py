@@ -26,11 +26,13 @@ def adjoint(function: n.ChunkFunction) -> n.ChunkFunction:
     b = Builder()
     for node in function.nodes:
         b.intern(node)
-    sums = _Cotangents(b)
+    moved = tuple((c, after) for c, after in function.carries if c.state not in function.still)
+    fixed = {node for pair in function.carries if pair not in moved for node in pair}
+    sums = _Cotangents(b, fixed)
     for name, node in function.outputs:
         sums.add(node, b.load(cotangent_name(name), node.axes, complex=b.is_complex(node)))
     incoming = []
-    for carry, after in function.carries:
+    for carry, after in moved:
         arriving = b.carry(cotangent_name(carry.state), carry.axes, complex=carry.complex)
         incoming.append(arriving)
         sums.add(after, arriving)
@@ -48,20 +50,23 @@ def adjoint(function: n.ChunkFunction) -> n.ChunkFunction:
         ),
         carries=tuple(
             (arriving, sums.total(carry) or b.spread(b.node(0), carry.axes))
-            for arriving, (carry, _) in zip(incoming, function.carries, strict=True)
+            for arriving, (carry, _) in zip(incoming, moved, strict=True)
         ),
         chunk=function.chunk,
     )
 
 
 class _Cotangents:
-    """Adds up what reaches each node."""
+    """Adds up what reaches each node but those in `fixed`."""
 
-    def __init__(self, b: Builder) -> None:
+    def __init__(self, b: Builder, fixed: set[n.Node]) -> None:
         self.b = b
+        self.fixed = fixed
         self.parts: dict[n.Node, list[n.Node]] = {}
 
     def add(self, node: n.Node, part: n.Node) -> None:
+        if node in self.fixed:
+            return
         if self.b.is_complex(part) and not self.b.is_complex(node):
             part = self.b("real", part)
         assert set(part.axes) <= set(node.axes), f"{part} reaches {node}"

@@ -20,6 +20,7 @@ class Schedule(StrEnum):
     ROW_MAP = "row_map"
     ROW_SCAN = "row_scan"
     AFFINE_SCAN = "affine_scan"
+    PEAK_SCAN = "peak_scan"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +33,8 @@ class Kernel:
 
     A recurrence goes from row to row of a piece: a row map takes all rows at once, a row scan one
     after the other, and an affine scan has no body, but `factor` and `addend` (both rows, or values
-    that no row changes): next state = factor * state + addend.
+    that no row changes): next state = factor * state + addend. A peak scan is the same with sums
+    and maxima: next state = max(factor + state, addend).
     """
 
     schedule: Schedule

@@ -17,6 +17,30 @@ def affine_form(b: Builder, carry: n.Carry, after: n.Node) -> tuple[n.Node, n.No
     return None if form is None else (form[0] or b.node(0), form[1] or b.node(0))
 
 
+def peak_form(b: Builder, carry: n.Carry, after: n.Node) -> tuple[n.Node, n.Node] | None:
+    """What is added to the state, and the least that it becomes: max(shift + state, floor)."""
+    reached = descendants(b.nodes, {carry})
+    match after:
+        case n.Spread(args=(inner,), axes=axes) if set(axes) == set(inner.axes):
+            return peak_form(b, carry, inner)
+        case n.Map(primitive="max", args=(left, right)) if right not in reached:
+            form = peak_form(b, carry, left)
+            if form is None:
+                shift = _shift(carry, left, reached)
+                return None if shift is None else (shift, right)
+            return form[0], b("max", form[1], right)
+        case _:
+            return None
+
+
+def _shift(carry: n.Carry, node: n.Node, reached: set[n.Node]) -> n.Node | None:
+    match node:
+        case n.Map(primitive="add", args=(left, right)) if left is carry and right not in reached:
+            return right
+        case _:
+            return None
+
+
 @dataclass(frozen=True, slots=True)
 class _Walk:
     b: Builder

@@ -228,10 +228,12 @@ class ChunkFunction:
     """A chunk as a pure function: tiles and carried states to outputs and next states.
 
     `carries` are (carry, next value); for an adjoint they run from the last chunk to the first.
-    `nodes` holds every node, arguments first.
+    `nodes` holds every node, arguments first. The states in `still` may have any value without
+    changing the outputs: they have no cotangent.
     """
 
     nodes: tuple[Node, ...]
     outputs: tuple[tuple[str, Node], ...]
     carries: tuple[tuple[Carry, Node], ...]
     chunk: int
+    still: frozenset[str] = frozenset()

@@ -30,12 +30,13 @@ ROWS = 1
 class RecurrencePlan:
     """`forward` is the parallel mode, with scans by blocks; None where a stage has none.
     `recurrent` takes row after row; `states` finds the states before each row again for
-    `backward`."""
+    `backward`. `peak` is the state that is a running maximum, if there is one."""
 
     forward: Program | None
     recurrent: Program
     states: Program
     backward: Program
+    peak: str = ""
     chunk: int = ROWS
     logarithms: frozenset[str] = frozenset()
 
@@ -66,6 +67,7 @@ def recurrence_plan(found: Recurrence) -> RecurrencePlan:
         recurrent=verify(by_rows),
         states=verify(staged(states_only(function), boundaries=True)),
         backward=verify(staged(adjoint(function), reverse=True)),
+        peak=found.peak.name if found.peak is not None else "",
     )
 
 
@@ -79,7 +81,10 @@ def row_function(found: Recurrence) -> n.ChunkFunction:
         after[state.name] = b.laid_as(made, before[state.name].axes)
     output = b.spread(_over_rows(b, found.output, before, after), (n.ROW,))
     carries = tuple((before[name], node) for name, node in after.items())
-    return n.ChunkFunction(nodes=b.nodes, outputs=(("o", output),), carries=carries, chunk=ROWS)
+    still = frozenset() if found.peak is None else frozenset({found.peak.name})
+    return n.ChunkFunction(
+        nodes=b.nodes, outputs=(("o", output),), carries=carries, chunk=ROWS, still=still
+    )
 
 
 def _carry(b: Builder, state: State) -> n.Carry:

@@ -19,7 +19,7 @@ from mixerc.plan.distribute import (
     is_given,
     is_scalar,
 )
-from mixerc.plan.node_affine import affine_form
+from mixerc.plan.node_affine import affine_form, peak_form
 
 Carries = tuple[tuple[n.Carry, n.Node], ...]
 
@@ -69,13 +69,15 @@ class _Stages:
         self._map({node for _, node in function.outputs})
 
     def _affine(self, group: Carries, unsolved: set[n.Carry]) -> None:
-        form = affine_form(self.b, *group[0])
+        form, schedule = affine_form(self.b, *group[0]), Schedule.AFFINE_SCAN
+        if form is None:
+            form, schedule = peak_form(self.b, *group[0]), Schedule.PEAK_SCAN
         if form is None:
             self._by_rows(group, unsolved)
             return
         self._map(set(form))
         kernel = Kernel(
-            schedule=Schedule.AFFINE_SCAN,
+            schedule=schedule,
             reverse=self.reverse,
             inputs=tuple(dict.fromkeys(x for x in form if not is_scalar(x))),
             body=(),

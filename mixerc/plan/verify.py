@@ -36,7 +36,7 @@ def _check_body(kernel: Kernel) -> None:
             assert arg in known or is_scalar(arg), f"{node} needs {arg} before it is made"
         _check_axes(node)
         known.add(node)
-    if kernel.schedule == Schedule.AFFINE_SCAN:
+    if kernel.schedule in (Schedule.AFFINE_SCAN, Schedule.PEAK_SCAN):
         known.update(after for _, after in kernel.carries)
     for node in kernel.stores:
         assert node in known, f"{node} is stored and not made"

@@ -38,9 +38,27 @@ def in_mode(subject: Subject, mode: str, **options: Any) -> Run:
         given: dict[str, Any] = _moved({**inputs, **options}, subject.device)
         first = None if state is None else _moved(state, subject.device)
         o, after = subject.run(state=first, mode=mode, **given)
-        return o.cpu(), _moved(after, "cpu")
+        return o.cpu(), as_in_equations(subject, _moved(after, "cpu"))
 
     return run
+
+
+def as_in_equations(subject: Subject, state: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A state whose running maximum is put back into the states that are kept over it."""
+    found = subject.algebra.recurrence
+    if found is None or found.peak is None or found.peak.name not in state:
+        return state
+    name, scaled = found.peak.name, found.peak.scaled
+    raised = state[name].exp()
+    axes = {s.name: s.sort.axes for s in found.states}
+    made = {}
+    for key in scaled:
+        lacking = [i for i, axis in enumerate(axes[key]) if axis not in axes[name]]
+        factor = raised
+        for place in lacking:
+            factor = factor.unsqueeze(place - len(axes[key]))
+        made[key] = state[key] * factor
+    return {key: made.get(key, x) for key, x in state.items() if key != name}
 
 
 def _moved(values: Mapping[str, Any], device: str) -> dict[str, Any]:

@@ -54,7 +54,8 @@ class Subject:
         if self.algebra.linear is not None:
             return tuple((s.name, s.axes, False) for s in self.algebra.linear.states)
         found = self.algebra.recurrence
-        states = () if found is None else found.states
+        peak = found.peak.name if found is not None and found.peak is not None else ""
+        states = () if found is None else tuple(s for s in found.states if s.name != peak)
         return tuple((s.name, s.sort.axes, s.sort.kind is Kind.COMPLEX) for s in states)
 
     @property

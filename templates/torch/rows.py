@@ -64,8 +64,11 @@ def rows_forward(program, streams, constants, states, size, outputs, cu_seqlens)
     return carried
 
 
-def rows_backward(programs, streams, constants, states, size, cotangents, finals, cu_seqlens):
-    """Cotangents of streams, of constants (one row a batch row) and of the first states.
+def rows_backward(
+    programs, of_states, streams, constants, states, size, cotangents, finals, cu_seqlens
+):
+    """Cotangents of streams, of constants (one row a batch row) and of the first states, of which
+    only those numbered in `of_states` have any.
 
     States at the start of each piece are found in order; then, from the last piece to the first,
     those before each of its rows, and the adjoint.
@@ -78,6 +81,9 @@ def rows_backward(programs, streams, constants, states, size, cotangents, finals
             d.zero_()
     d_constants = [torch.zeros_like(accumulated(x, dtype)) for x in constants]
     d_states = [accumulated(x, dtype).clone() for x in finals]
+    for index in {*range(len(states))} - {*of_states}:
+        d_states[index].zero_()
+    moved = [d_states[index] for index in of_states]
     with torch.inference_mode():
         fixed = [accumulated(x, dtype) for x in constants]
         starts = first_states(find_states, streams, fixed, states, size, dtype, cu_seqlens)
@@ -86,9 +92,9 @@ def rows_backward(programs, streams, constants, states, size, cotangents, finals
             tiles = rows_tiles(streams, tokens, dtype)
             before, _ = find_states(rows, tiles, fixed, held, size)
             tiles += rows_tiles(cotangents, tokens, dtype)
-            arriving = [x[own] for x in d_states]
+            arriving = [x[own] for x in moved]
             made, leaving = adjoint(rows, tiles, fixed, arriving, size, before)
-            for d, x in zip(d_states, leaving, strict=True):
+            for d, x in zip(moved, leaving, strict=True):
                 d[own] = x
             for index, tile in zip(of_streams, made[: len(of_streams)], strict=True):
                 into_tokens(tile, d_streams[index], tokens)
@@ -137,7 +143,17 @@ def rows_of(every, *, reverse=False):
     return joined[:, :, :-1], joined[:, :, 1:], joined[:, :, -1]
 
 
-def scanned(rows, state, factor, addend, *, reverse=False):
+def peaked(rows, state, shift, floor):
+    """state = max(shift + state, floor) over rows, as `scanned`."""
+    return scanned(rows, state, shift, floor, steps=(higher, torch.add))
+
+
+def higher(floor, shift, state, *, out=None):
+    """max(shift + state, floor)."""
+    return torch.maximum(torch.add(shift, state, out=out), floor, out=out)
+
+
+def scanned(rows, state, factor, addend, *, reverse=False, steps=(torch.addcmul, torch.mul)):
     """state = factor * state + addend over rows: the states before and after each row, the last.
 
     Where a row is narrow, blocks of rows go side by side: first the last state of each from 0 and
@@ -156,14 +172,19 @@ def scanned(rows, state, factor, addend, *, reverse=False):
         count = strands * length
         inside = slice(rows - count, rows) if reverse else slice(count)
         abreast = [x[:, :, inside].unflatten(2, (strands, length)) for x in (factor, addend, after)]
-        in_blocks(*abreast, state, reverse=reverse)
+        in_blocks(*abreast, state, steps, reverse=reverse)
         rest = slice(rows - count) if reverse else slice(count, rows)
         state = after[:, :, rows - count] if reverse else after[:, :, count - 1]
         one_by_one(
-            factor[:, :, rest], addend[:, :, rest], after[:, :, rest], state, reverse=reverse
+            factor[:, :, rest],
+            addend[:, :, rest],
+            after[:, :, rest],
+            state,
+            steps[0],
+            reverse=reverse,
         )
     else:
-        one_by_one(factor, addend, after, state, reverse=reverse)
+        one_by_one(factor, addend, after, state, steps[0], reverse=reverse)
     return before, after, kept[:, :, 0 if reverse else rows]
 
 
@@ -174,25 +195,26 @@ def as_rows(x, rows, state):
     return x.to(state.dtype).expand(*state.shape[:2], rows, *state.shape[2:])
 
 
-def one_by_one(factor, addend, after, state, *, reverse):
+def one_by_one(factor, addend, after, state, step, *, reverse):
     """The states after each row, in the memory of `after`."""
-    steps = zip(factor.unbind(2), addend.unbind(2), after.unbind(2), strict=True)
-    for f, a, h in reversed(list(steps)) if reverse else steps:
-        state = torch.addcmul(a, f, state, out=h)
+    rows = zip(factor.unbind(2), addend.unbind(2), after.unbind(2), strict=True)
+    for f, a, h in reversed(list(rows)) if reverse else rows:
+        state = step(a, f, state, out=h)
 
 
-def in_blocks(factor, addend, after, state, *, reverse):
+def in_blocks(factor, addend, after, state, steps, *, reverse):
     """The same over blocks of rows [B, H, blocks, rows, axes…] side by side."""
-    steps = list(zip(factor.unbind(3), addend.unbind(3), after.unbind(3), strict=True))
-    steps = steps[::-1] if reverse else steps
-    product, total = steps[0][0].clone(), steps[0][1].clone()
-    for f, a, _ in steps[1:]:
-        torch.addcmul(a, f, total, out=total)
-        product *= f
+    step, joined = steps
+    rows = list(zip(factor.unbind(3), addend.unbind(3), after.unbind(3), strict=True))
+    rows = rows[::-1] if reverse else rows
+    product, total = rows[0][0].clone(), rows[0][1].clone()
+    for f, a, _ in rows[1:]:
+        total = step(a, f, total)
+        product = joined(product, f)
     starts = torch.empty_like(total)
     strands = range(total.shape[2])
     for strand in reversed(strands) if reverse else strands:
         starts[:, :, strand] = state
-        state = torch.addcmul(total[:, :, strand], product[:, :, strand], state)
-    for f, a, h in steps:
-        starts = torch.addcmul(a, f, starts, out=h)
+        state = step(total[:, :, strand], product[:, :, strand], state)
+    for f, a, h in rows:
+        starts = step(a, f, starts, out=h)

@@ -98,12 +98,13 @@ class CorePlan(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runs:
-    """How a core runs its programs: the lines of its forward and backward behind the sizes, and
-    why there is no parallel mode, where there is none."""
+    """How a core runs its programs: the lines of its forward and backward behind the sizes, why
+    there is no parallel mode, where there is none, and the state that is a running maximum."""
 
     forward: tuple[str, ...]
     backward: tuple[str, ...]
     sequential: str = ""
+    peak: str = ""
 
 
 BY_CHUNKS = Runs(
@@ -207,11 +208,16 @@ class Core:
     def _given_state(self, carry: n.Carry) -> str:
         """A state as the op has it: with a head, if it belongs to none."""
         text = f'state["{carry.state}"].to({_dtype(carry)})'
-        return f"{text}.unsqueeze(1)" if carry.state in self._headless() else text
+        if carry.state in self._headless():
+            text += ".unsqueeze(1)"
+        if carry.state == self.runs.peak:  # without it the others are as in the equations
+            text = f'{text} if "{carry.state}" in state else {self._filled(carry, "0")}'
+        return text
 
     def _headless(self) -> tuple[str, ...]:
         """The states that belong to no head."""
-        return tuple(s.name for s in self.mixer.core.states if s.sort.heads.shared)
+        found = tuple(s.name for s in self.mixer.core.states if s.sort.heads.shared)
+        return (*found, self.runs.peak) if found else ()
 
     def _result(self) -> str:
         """The output as the spec has it: one that belongs to no head has none."""
@@ -286,12 +292,20 @@ class Core:
             *laid_out(f"streams = [{streams}]", 4),
             *laid_out(f"constants = [{constants}]", 4),
             f"given = {self.signature.given_values()}",
+            *(("size = lengths(streams, constants, given)",) if self.runs.peak else ()),
         )
 
     def _zero(self, carry: n.Carry) -> str:
+        """A state before the first token; nothing is below the first exponent."""
+        return self._filled(carry, "-math.inf" if carry.state == self.runs.peak else "0")
+
+    def _filled(self, carry: n.Carry, value: str) -> str:
         axes = ", ".join(f'size["{axis.rstrip(chr(39))}"]' for axis in _own_axes(carry))
         shape = ", ".join(part for part in ("sequences", "heads", axes) if part)
-        return f"{self.streams[0].name}.new_zeros({shape}, dtype={_dtype(carry)})"
+        name = self.streams[0].name
+        if value == "0":
+            return f"{name}.new_zeros({shape}, dtype={_dtype(carry)})"
+        return f"{name}.new_full(({shape}), {value}, dtype={_dtype(carry)})"
 
 
 def _own_axes(carry: n.Carry) -> n.Axes:

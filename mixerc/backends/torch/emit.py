@@ -7,6 +7,7 @@ from mixerc.backends.module.attention import AttentionCore
 from mixerc.backends.module.core import BY_CHUNKS, Core, Runs
 from mixerc.backends.module.file import Target, module_file, render
 from mixerc.backends.module.landmarks import LandmarkCore
+from mixerc.backends.module.layout import tuple_text
 from mixerc.backends.torch.attention import kernels_text
 from mixerc.backends.torch.programs import ProgramView, programs
 from mixerc.backends.torch.row_programs import row_programs
@@ -55,6 +56,9 @@ def emit_recurrence(
     mixer: Mixer, plan: RecurrencePlan, spec: str, *, sequential: str = "", devices: bool = False
 ) -> GeneratedModule:
     """The same for a recurrence; `sequential` says why it has no parallel mode."""
+    moved = [carry.state.removeprefix("d_") for carry, _ in plan.backward.carries]
+    states = [carry.state for carry, _ in plan.carries]
+    of_states = tuple_text([str(states.index(name)) for name in moved])
     program = "recurrent_piece" if sequential else "recurrent_piece if recurrent else forward_piece"
     runs = Runs(
         forward=(
@@ -62,8 +66,9 @@ def emit_recurrence(
             "run = (program, streams, constants, states, size, outputs, cu_seqlens)",
             "return [*outputs, *rows_forward(*run)]",
         ),
-        backward=("return rows_backward(programs, *run)",),
+        backward=(f"return rows_backward(programs, {of_states}, *run)",),
         sequential=sequential,
+        peak=plan.peak,
     )
     core = Core(mixer, plan, runs, devices=devices)
     kernels = "\n\n".join(_program(view) for view in row_programs(core, plan))

@@ -117,7 +117,7 @@ def _call(kernel: Kernel, name: str, names: Names, states: dict[n.Carry, str]) -
         rows = [ROWS] if speaks_of_rows(kernel) else []
         return (f"({made},) = {name}({', '.join(arguments + sizes + rows)})",)
     reverse = ", reverse=True" if kernel.reverse else ""
-    if kernel.schedule == Schedule.AFFINE_SCAN:
+    if kernel.schedule in (Schedule.AFFINE_SCAN, Schedule.PEAK_SCAN):
         ((carry, after),) = kernel.carries
         assert kernel.factor is not None
         assert kernel.addend is not None
@@ -126,7 +126,8 @@ def _call(kernel: Kernel, name: str, names: Names, states: dict[n.Carry, str]) -
         )
         form = ", ".join(printer.aligned(x, carry.axes) for x in (kernel.factor, kernel.addend))
         made = f"{names.of(carry)}, {names.of(after)}, last_{names.of(carry)}"
-        return (f"{made} = scanned({ROWS}, {states[carry]}, {form}{reverse})",)
+        scan = "scanned" if kernel.schedule == Schedule.AFFINE_SCAN else "peaked"
+        return (f"{made} = {scan}({ROWS}, {states[carry]}, {form}{reverse})",)
     held = [states[carry] for carry, _ in kernel.carries]
     triples = (
         f"({names.of(carry)}, {names.of(after)}, last_{names.of(carry)})"
