@@ -10,6 +10,7 @@ from mixerc.algebra.masks.translate import MaskError
 from mixerc.algebra.masks.words import mask_lines
 from mixerc.diagnostics.diagnostic import Diagnostic
 from mixerc.explain_attention import attention_lines
+from mixerc.explain_recurrence import recurrence_lines
 from mixerc.frontend.growth import growing
 from mixerc.ir.expr import Apply, Expr, Number, Size
 from mixerc.ir.mixer import Mixer, Stack
@@ -43,6 +44,8 @@ def explain_mixer(mixer: Mixer, algebra: Algebra, given: Mapping[str, float]) ->
         lines += ["", *_forms(algebra.linear), "", *_counts(mixer, algebra.linear, given)]
     if algebra.attention is not None and without_length(mixer, given) is None:
         lines += ["", *attention_lines(algebra.attention, numeric_sizes(mixer, given))]
+    if algebra.recurrence is not None and without_length(mixer, given) is None:
+        lines += ["", *recurrence_lines(algebra.recurrence, numeric_sizes(mixer, given))]
     if algebra.linear is None and mixer.core.branches:
         lines += ["", *_masks(mixer, given)]
     return "\n".join(lines)

@@ -1,0 +1,92 @@
+"""What the compiler knows of a recurrence, in words and numbers: its stages, and what they move."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from math import prod
+
+from mixerc.algebra.stages import Recurrence, Running, Stage
+from mixerc.ir.mixer import State
+from mixerc.ir.show import show_expr
+from mixerc.ir.sorts import Kind
+from mixerc.plan import nodes as n
+from mixerc.plan.build import is_tile
+from mixerc.plan.distribute import Kernel, Program, Schedule
+from mixerc.plan.plan import loads
+from mixerc.plan.recurrence import recurrence_plan
+
+WORD = 4
+
+
+def recurrence_lines(found: Recurrence, sizes: Mapping[str, float]) -> Iterable[str]:
+    """The stages in the order in which they are solved, the states, and bytes a token."""
+    updates = {s.name: e for s, e in zip(found.states, found.updates, strict=True)}
+    yield "Solved in this order:"
+    for stage in found.stages:
+        for state in stage.states:
+            yield f"  {state.name}[t] = {show_expr(updates[state.name])}"
+        yield f"    {_how(stage)}"
+    if found.peak is not None:
+        names = " and ".join(found.peak.scaled)
+        yield f"  {names} are kept as e^-{found.peak.name} times themselves: what reads them is the"
+        yield f"  same for every {found.peak.name}, and no exponent that is formed is above 0"
+    yield ""
+    yield "State in fp32, for N sequences and H heads (any T):"
+    for state in found.states:
+        axes = ", ".join(state.sort.axes)
+        heads = "N" if state.sort.heads.shared else "N * H"
+        yield f"  {state.name}[{axes}]  {_state_bytes(state, sizes):,} bytes * {heads}"
+    yield ""
+    yield from _traffic(found, sizes)
+
+
+def _how(stage: Stage) -> str:
+    match stage.scan:
+        case Running():
+            return "a scan of sums and maxima: a running maximum"
+        case None:
+            return f"token by token: {stage.reason}"
+        case form:
+            factor = "0" if form.coefficient is None else show_expr(form.coefficient)
+            return f"a scan: each state times {factor}, and a sum"
+
+
+def _state_bytes(state: State, sizes: Mapping[str, float]) -> int:
+    words = 2 if state.sort.kind is Kind.COMPLEX else 1
+    return words * WORD * _count(state.sort.axes, sizes)
+
+
+def _count(axes: Iterable[str], sizes: Mapping[str, float]) -> int:
+    return prod(int(sizes[axis.split("'")[0]]) for axis in axes if not is_tile(axis))
+
+
+def _traffic(found: Recurrence, sizes: Mapping[str, float]) -> Iterator[str]:
+    """Bytes that kernels read and write for a token, beside those that nothing can do without."""
+    plan = recurrence_plan(found)
+    yield "Bytes a token and head in fp32, counted from the plan; the floor is inputs and outputs:"
+    yield f"  {'program':<10}{'moved':>12}{'floor':>12}{'ratio':>8}"
+    for name, program in plan.programs:
+        if name == "states":
+            continue
+        moved = sum(_moved(kernel, sizes) for kernel in program.kernels)
+        least = _floor(program, sizes)
+        yield f"  {name:<10}{moved:>12,}{least:>12,}{moved / least:>8.1f}"
+
+
+def _floor(program: Program, sizes: Mapping[str, float]) -> int:
+    tiles = [*loads(program), *(node for _, node in program.outputs)]
+    return sum(_bytes(node, sizes) for node in tiles)
+
+
+def _moved(kernel: Kernel, sizes: Mapping[str, float]) -> int:
+    """What a kernel is handed and hands on; a scan writes a state once, before and after it."""
+    handed = sum(_bytes(node, sizes) for node in kernel.inputs)
+    if kernel.schedule == Schedule.ROW_MAP:
+        return handed + sum(_bytes(node, sizes) for node in kernel.stores)
+    return handed + sum(_bytes(carry, sizes) for carry, _ in kernel.carries)
+
+
+def _bytes(node: n.Node, sizes: Mapping[str, float]) -> int:
+    """Of one row; what no row changes is read once."""
+    if n.ROW not in node.axes:
+        return 0
+    words = 2 if isinstance(node, n.Load | n.Carry) and node.complex else 1
+    return words * WORD * _count(node.axes, sizes)
