@@ -11,7 +11,7 @@ import torch
 
 ELEMENTS = 1 << 20
 """Numbers of a state over the rows of a piece: what is made of them stays in caches."""
-ABREAST = 1 << 15
+ABREAST = 1 << 16
 """Numbers that one step of a scan works on, where rows are few: blocks of rows go side by side."""
 SHORTEST = 16
 """Rows of a block below which no blocks are made."""

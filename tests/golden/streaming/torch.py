@@ -200,9 +200,6 @@ def along(chunks, *values, reverse=False):
     return reversed(list(steps)) if reverse else steps
 
 
-LANES = 1 << 15
-
-
 class Stretch:
     """A stream's values at origin, origin + 1, …, summed up so that any interval has bounds.
 
