@@ -13,7 +13,16 @@ from mixerc.verify.cases import Case, draw
 from mixerc.verify.causality import finite_law
 from mixerc.verify.outcome import by_equations, differences, in_mode, outcome
 from mixerc.verify.subject import FAST, Subject, told_sizes
-from tests.laws.subjects import LINEAR, MASKED, SPECS, check, every_fast, subject
+from tests.laws.subjects import (
+    BY_TOKEN,
+    LINEAR,
+    MASKED,
+    SCANS,
+    SPECS,
+    check,
+    every_fast,
+    subject,
+)
 
 DECAYING = ("gla", "hgrn2", "mamba2", "rwkv5", "rwkv6", "mlstm")
 EXTREMES = (0.0, 1e-30, 1 - 1e-7, 1.0, -0.5, -1.0)
@@ -104,7 +113,7 @@ def test_every_spec_with_a_fast_form_is_on_trial() -> None:
     assert all(subject(name).fast and not subject(name).is_linear for name in MASKED)
     written = {path.stem for path in SPECS.glob("*.mix")}
     fast = {name for name in written if _is_fast(name)}
-    assert fast == {*LINEAR, *MASKED}
+    assert fast == {*LINEAR, *MASKED, *SCANS, *BY_TOKEN}
 
 
 def _is_fast(name: str) -> bool:
