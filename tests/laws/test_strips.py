@@ -26,7 +26,7 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("groups", [4, 2, 1])
+@pytest.mark.parametrize("groups", [4, 2])
 @pytest.mark.parametrize("case", CASES)
 def test_blocks_taken_together(case: str, groups: int) -> None:
     """Enough blocks for strips, and some that have to stand alone before and behind them."""
@@ -37,7 +37,7 @@ def test_blocks_taken_together(case: str, groups: int) -> None:
     generator = torch.Generator().manual_seed(7)
 
     def drawn(heads: int):
-        x = torch.randn(2, 1100, heads, 3, generator=generator, dtype=torch.float64)
+        x = torch.randn(2, 800, heads, 3, generator=generator, dtype=torch.float64)
         return x.requires_grad_()
 
     inputs = {"q": drawn(4), "k": drawn(groups), "v": drawn(groups)}
