@@ -123,10 +123,10 @@ LINEAR = (
     *("gla", "hgrn2", "mamba2", "rwkv5", "rwkv6", "mlstm"),
 )
 SCANS = (
-    *("s4d", "s5", "lru", "mamba", "rglru", "rwkv4", "mingru", "minlstm", "hgrn"),
+    *("s5", "lru", "mamba", "rglru", "rwkv4", "mingru", "minlstm", "hgrn"),
     *("gateloop", "gsa"),
 )
-BY_TOKEN = ("rnn", "gru", "lstm", "slstm", "deltanet", "gated_deltanet", "kda", "rwkv7")
+BY_TOKEN = ("rnn", "gru", "lstm", "deltanet", "gated_deltanet", "kda", "rwkv7")
 
 
 def test_what_is_compiled_is_compared_in_its_fast_modes() -> None:
