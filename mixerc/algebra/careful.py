@@ -31,19 +31,24 @@ def _rewritten(expr: Expr) -> Expr | None:
             return apply("exp", apply("mul", power, x))
         case Apply(primitive="sqrt", operands=(Apply(primitive="exp", operands=(x,)),)):
             return apply("exp", apply("mul", number(Fraction(1, 2)), x))
-        case Apply(primitive="sqrt", operands=(Apply(primitive="mul", operands=(a, b)),)) if (
-            _is_one_with(a, "sub") and _is_one_with(b, "add")
-        ):
+        case Apply(
+            primitive="sqrt",
+            operands=(
+                Apply(
+                    primitive="mul",
+                    operands=(
+                        Apply(primitive="sub", operands=(one, a)) as less,
+                        Apply(primitive="add", operands=(also, b)) as more,
+                    ),
+                ),
+            ),
+        ) if is_number(one, 1) and is_number(also, 1) and a == b:
             # Apart, so that the slope at a = 1 is infinite, and not 0 times infinity.
-            return apply("mul", apply("sqrt", a), apply("sqrt", b))
+            return apply("mul", apply("sqrt", less), apply("sqrt", more))
         case Apply(primitive="log", operands=(inner,)):
             return _logarithm(inner)
         case _:
             return None
-
-
-def _is_one_with(expr: Expr, sign: str) -> bool:
-    return isinstance(expr, Apply) and expr.primitive == sign and is_number(expr.operands[0], 1)
 
 
 def _one_less(expr: Expr) -> Expr | None:

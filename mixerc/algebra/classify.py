@@ -19,11 +19,12 @@ from mixerc.algebra.terms import (
     DoesNotSplit,
     NotLinear,
 )
+from mixerc.algebra.unsupported import refuse_unsupported
 from mixerc.diagnostics.diagnostic import SpecError
 from mixerc.diagnostics.span import NOWHERE, Span
-from mixerc.ir.expr import Expr, Norm, Position, Read, Size
-from mixerc.ir.mixer import Input, Mixer, Param, Value
-from mixerc.ir.sorts import Kind, Time
+from mixerc.ir.expr import Expr
+from mixerc.ir.mixer import Mixer, Value
+from mixerc.ir.sorts import Kind
 from mixerc.ir.walk import core_expressions, map_core, walk
 
 ONE_BY_ONE = "tokens are taken one after the other"
@@ -200,7 +201,8 @@ def _without(mixer: Mixer, leaves: NotLinear) -> Algebra:
 
 def _linear(mixer: Mixer) -> Linear:
     inlined = _with_constants(mixer)
-    _refuse_unsupported(inlined)
+    refuse_unsupported(inlined)
+    _refuse_complex(inlined)
     return linear_sum(inlined) if inlined.core.branches else linear_recurrence(inlined)
 
 
@@ -213,22 +215,9 @@ def _with_constants(mixer: Mixer) -> Mixer:
     return map_core(mixer, lambda e: substituted(e, constants))
 
 
-def _refuse_unsupported(mixer: Mixer) -> None:
-    """What the chunk algebra of linear mixers does not speak of."""
-    for line in mixer.lines:
-        if isinstance(line, Input | Param) and line.index and line.name in mixer.core.inputs:
-            raise NotLinear(f"the core reads the table `{line.name}`", line.span, ATTENTION)
-    states = {state.name for state in mixer.core.states}
+def _refuse_complex(mixer: Mixer) -> None:
+    """The chunk algebra of linear mixers speaks of real numbers."""
     for expr in core_expressions(mixer.core):
         for e in walk(expr):
             if e.sort.kind == Kind.COMPLEX:
-                raise NotLinear("the core has complex values", e.span, "elementwise recurrence")
-            match e:
-                case Size(name="T"):
-                    raise NotLinear("the core reads the length `T`", e.span)
-                case Norm():
-                    raise NotLinear("the core has a step of a layer", e.span)
-                case Position():
-                    raise NotLinear("the core reads the position of a token", e.span)
-                case Read(name=name, time=Time.PREVIOUS) if name not in states:
-                    raise NotLinear(f"the core reads the token before (`{name}[t-1]`)", e.span)
+                raise NotLinear("the core has complex values", e.span, ELEMENTWISE)

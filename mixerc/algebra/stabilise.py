@@ -35,6 +35,11 @@ class Gated:
     factor: Expr
     terms: tuple[tuple[Expr, Expr], ...]
 
+    @property
+    def exponents(self) -> tuple[Expr, ...]:
+        """What a maximum is taken of: the factor, by its logarithm, and each x."""
+        return (self.factor, *(exponent for exponent, _ in self.terms))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stable:
@@ -55,13 +60,14 @@ def stabilised(
 ) -> Stable | None:
     """The mixer with a running maximum, or None where nothing calls for one, or where what reads
     the states is no function of their ratios."""
-    gated = [g for s in states if (g := _gated(s, updates[s.name], states, env)) is not None]
-    same = [g for g in gated if gated and g.factor == gated[0].factor]
-    if not same or not any(_steep(x, env) for g in same for x, _ in g.terms):
+    gated = [g for s in states if (g := _gated(s, updates[s.name], env)) is not None]
+    steep = next((g for g in gated if any(_steep(x, env) for x, _ in g.terms)), None)
+    if steep is None:
         return None
+    same = [g for g in gated if g.factor == steep.factor]
     names = frozenset(g.state.name for g in same)
     peak = _free_name({*updates, *env})
-    found = _Invariant(names=names, peak=_peak_state(peak, same), env=env)
+    found = _Invariant(names=names, peak=_peak_state(peak, same))
     try:
         made = {g.state.name: found.update(g) for g in same}
         others = {n: found.invariant(e) for n, e in updates.items() if n not in names}
@@ -89,16 +95,13 @@ def _free_name(taken: set[str]) -> str:
 
 def _peak_state(name: str, gated: list[Gated]) -> State:
     """The axes along which the exponents and the logarithm of the factor lie."""
-    exprs = [e for g in gated for e in (g.factor, *(x for x, _ in g.terms))]
-    axes = {axis for e in exprs for axis in e.sort.axes}
+    axes = {axis for g in gated for e in g.exponents for axis in e.sort.axes}
     own = gated[0].state.sort
     kept = tuple(axis for axis in own.axes if axis in axes)
     return State(name=name, sort=replace(own, axes=kept, kind=Kind.REAL))
 
 
-def _gated(
-    state: State, update: Expr, states: tuple[State, ...], env: Mapping[str, Interval]
-) -> Gated | None:
+def _gated(state: State, update: Expr, env: Mapping[str, Interval]) -> Gated | None:
     """A real state that is affine in itself, with exponentials among what is added."""
     try:
         form = affine(update, state.name, Time.PREVIOUS)
@@ -147,10 +150,11 @@ class _Invariant:
 
     names: frozenset[str]
     peak: State
-    env: Mapping[str, Interval]
 
     def update(self, gated: Gated) -> Expr:
         """The next scaled state."""
+        if not set(self.peak.sort.axes) <= set(gated.state.sort.axes):
+            raise _Depends
         for expr in (gated.factor, *(e for pair in gated.terms for e in pair)):
             if reads_state(expr, self.names):
                 raise _Depends
@@ -217,12 +221,12 @@ class _Invariant:
                 degree, made = self._alike(expr, tuple(sides), top, seen)
                 assert isinstance(made, Apply)
                 return degree, replace(expr, operands=(x, *made.operands))
-            case Contract(left=left, right=right):
+            case Contract(left=left, right=right, left_axis=axis, right_axis=other):
                 (a, x), (b, y) = self._of(left, top, seen), self._of(right, top, seen)
-                return a + b, replace(expr, left=x, right=y)
-            case Reduce(operand=inner, reduction="sum" | "max"):
+                return _summed(a + b, (axis, other), top), replace(expr, left=x, right=y)
+            case Reduce(operand=inner, reduction="sum" | "max", axis=axis):
                 degree, x = self._of(inner, top, seen)
-                return degree, replace(expr, operand=x)
+                return _summed(degree, (axis,), top), replace(expr, operand=x)
             case Apply(operands=operands):
                 parts = [self._of(each, top, seen) for each in operands]
                 if any(degree for degree, _ in parts):
@@ -261,6 +265,13 @@ class _Invariant:
 
     def _peak(self, time: Time) -> Expr:
         return Read(name=self.peak.name, time=time, sort=_at_t(self.peak.sort))
+
+
+def _summed(degree: int, axes: tuple[str, ...], top: Expr | None) -> int:
+    """The degree of a sum; a scale that differs along what is summed over has no place outside."""
+    if degree and top is not None and set(axes) & set(top.sort.axes):
+        raise _Depends
+    return degree
 
 
 def _log(factor: Expr) -> Expr:

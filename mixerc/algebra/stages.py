@@ -11,10 +11,11 @@ from mixerc.algebra.affine import Affine, affine
 from mixerc.algebra.careful import careful
 from mixerc.algebra.recurrence import inlined
 from mixerc.algebra.stabilise import stabilised
-from mixerc.algebra.terms import NONLINEAR, NotLinear
+from mixerc.algebra.terms import LOW_RANK, NONLINEAR, NotLinear
+from mixerc.algebra.unsupported import refuse_unsupported
 from mixerc.diagnostics.span import NOWHERE, Span
-from mixerc.ir.expr import Expr, Fold, Norm, Position, Read, Size, TimeSum
-from mixerc.ir.mixer import Input, Mixer, Param, State
+from mixerc.ir.expr import Expr, Fold, Read
+from mixerc.ir.mixer import Mixer, State
 from mixerc.ir.ranges import environment
 from mixerc.ir.show import show_expr
 from mixerc.ir.sorts import Time
@@ -68,7 +69,8 @@ class Recurrence:
 def recurrence(mixer: Mixer) -> Recurrence:
     """The stages of a mixer given by updates of its states; raises NotLinear for what the
     compiled forms do not speak of."""
-    _refuse_unsupported(mixer)
+    refuse_unsupported(mixer)
+    _refuse_folds(mixer)
     written, output = inlined(mixer)
     updates, output = {name: careful(e) for name, e in written.items()}, careful(output)
     states, peak = mixer.core.states, None
@@ -135,23 +137,8 @@ def _first_read(expr: Expr, names: frozenset[str]) -> Read:
     return next(e for e in walk(expr) if isinstance(e, Read) and e.name in names)
 
 
-def _refuse_unsupported(mixer: Mixer) -> None:
-    for line in mixer.lines:
-        if isinstance(line, Input | Param) and line.index and line.name in mixer.core.inputs:
-            raise NotLinear(f"the core reads the table `{line.name}`", line.span)
-    states = {state.name for state in mixer.core.states}
+def _refuse_folds(mixer: Mixer) -> None:
     for expr in core_expressions(mixer.core):
         for e in walk(expr):
-            match e:
-                case Size(name="T"):
-                    raise NotLinear("the core reads the length `T`", e.span)
-                case Norm():
-                    raise NotLinear("the core has a step of a layer", e.span)
-                case Position():
-                    raise NotLinear("the core reads the position of a token", e.span)
-                case TimeSum():
-                    raise NotLinear("a sum over every token stands in the core", e.span)
-                case Fold():
-                    raise NotLinear(f"the core has a fold over {e.axis}", e.span)
-                case Read(name=name, time=Time.PREVIOUS) if name not in states:
-                    raise NotLinear(f"the core reads the token before (`{name}[t-1]`)", e.span)
+            if isinstance(e, Fold):
+                raise NotLinear(f"the core has a fold over {e.axis}", e.span, LOW_RANK)

@@ -34,6 +34,7 @@ REWRITTEN = {
     "log(sigmoid(z))": "logsigmoid(z)",
     "log(exp(z))": "z",
     "sqrt(exp(z))": "exp(0.5 * z)",
+    "sqrt((1 - a) * (1 + z))": "sqrt((1 - a) * (1 + z))",
     "a - a ^ 2": "a - a^2",
     "2 - exp(z)": "2 - exp(z)",
 }

@@ -27,6 +27,7 @@ SAME = {
 OTHERS = {
     "no ratio": "o[E] = num[t] + den[t]",
     "a square": "o[E] = num[t] * num[t] / den[t]",
+    "a sum along the maximum": "o[E] = num[t] / sum[E](den[t])",
     "a function of a state": "o[E] = num[t] / (den[t] + tanh(den[t]))",
 }
 
@@ -55,6 +56,30 @@ def test_a_maximum_is_carried(case: str) -> None:
 @pytest.mark.parametrize("case", OTHERS)
 def test_where_it_would_not_cancel_there_is_none(case: str) -> None:
     assert found(text(OTHERS[case])).peak is None
+
+
+def test_other_states_may_stand_before_them() -> None:
+    """One with another factor, and none of the gates, is left as it is."""
+    beside = text(SAME["a ratio"] + " + mean[t]", "mean[t] = 0.9 * mean[t-1] + v\n" + RATIO)
+    made = found(beside.replace("state num", "state mean[E], num"))
+    assert made.peak == Peak("peak", ("num", "den"))
+
+
+def test_a_sum_beside_the_maximum_keeps_it() -> None:
+    """Along an axis that the exponents do not have, sums are of the same scale."""
+    spec = HEAD.replace("m(E)", "m(E, N)")
+    spec += "b[N] = x | linear\nstate num[E, N], den[E]\n"
+    spec += RATIO.replace("exp(k) * v", "exp(k) * v * b") + "o[E] = (num[t] @ b) / den[t]\n"
+    made = found(spec)
+    assert made.peak == Peak("peak", ("num", "den"))
+    mixer, generator = mixerc.compile(spec, target="torch"), torch.Generator().manual_seed(1)
+    axes = {"k": 3, "v": 3, "f": 3, "b": 2}
+    inputs = {
+        n: torch.rand(2, 20, 2, axes[n], generator=generator, dtype=torch.float64)
+        for n in mixer.streams
+    }
+    got, want = (mixer(**inputs, mode=mode)[0] for mode in ("parallel", "reference"))
+    torch.testing.assert_close(got, want, rtol=1e-12, atol=1e-12)
 
 
 def test_gates_that_are_bounded_need_none() -> None:
