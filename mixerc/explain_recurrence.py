@@ -19,6 +19,7 @@ WORD = 4
 def recurrence_lines(found: Recurrence, sizes: Mapping[str, float]) -> Iterable[str]:
     """The stages in the order in which they are solved, the states, and bytes a token."""
     updates = {s.name: e for s, e in zip(found.states, found.updates, strict=True)}
+    yield "There are no Triton kernels of recurrences yet: they run as PyTorch on every device."
     yield "Solved in this order:"
     for stage in found.stages:
         for state in stage.states:

@@ -48,7 +48,7 @@ def bench(
     dtype: str | None = None,
     progress: Progress | None = None,
 ) -> BenchReport:
-    """Times the spec's core; raises ValueError where it has no fast form to time.
+    """Times the spec's core; raises ValueError for a class that is not timed.
 
     Masked attention without one is not refused: what it is compared with is timed. `device` is
     "cpu", "cuda" (AMD's GPUs too), or "auto": a GPU where there is one. `dtype` is "bfloat16",

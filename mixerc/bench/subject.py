@@ -70,12 +70,12 @@ class Subject:
 
 
 def subject_of(spec: str | Path, *, target: str, logarithms: bool) -> Subject:
-    """Compiles the spec; raises ValueError where it has no fast form for the target."""
+    """Compiles the spec; raises ValueError for a class that is not timed, or has no kernels."""
     source = read_source(spec)
     mixer = front(source)
     linear = None if isinstance(mixer, Stack) else classify(mixer).linear
     if isinstance(mixer, Stack) or linear is None:
-        raise ValueError(f"{mixer.name} has no fast form to time")
+        raise ValueError(f"{mixer.name} is of no class that is timed: linear, masked attention")
     core = compile_spec(spec, target=target)
     return Subject(
         mixer=mixer,

@@ -35,15 +35,8 @@ def verify(
 
     def lawful(spec: str, source: Source) -> bool:
         fitting(front(source), {})
-        with progress_bar() as progress:
-            task = progress.add_task(spec, total=None)
-            report = later("verify")(
-                spec,
-                quick=quick,
-                target=target,
-                device=device,
-                progress=lambda text: progress.update(task, description=text),
-            )
+        run = partial(later("verify"), spec, quick=quick, target=target, device=device)
+        report = _reported(run, spec)
         typer.echo(report.text)
         return bool(report.passed)
 
@@ -94,20 +87,18 @@ def bench(
             device=device,
             dtype=dtype,
         )
-        typer.echo(_timed(timed, spec))
+        typer.echo(_reported(timed, spec, moving=False).text)
 
 
-def _timed(run: Callable[..., Any], spec: str) -> str:
+def _reported(run: Callable[..., Any], spec: str, *, moving: bool = True) -> Any:
     """The report, with what runs shown meanwhile; refuses what the target has no kernels for."""
-    with progress_bar(moving=False) as progress:
+    with progress_bar(moving=moving) as progress:
         task = progress.add_task(spec, total=None)
+        refresh = {} if moving else {"refresh": True}
         try:
-            report = run(
-                progress=lambda text: progress.update(task, description=text, refresh=True)
-            )
+            return run(progress=lambda text: progress.update(task, description=text, **refresh))
         except ValueError as error:
             refuse(str(error))
-    return str(report.text)
 
 
 def _available(device: str, dtype: str | None) -> None:

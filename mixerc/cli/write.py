@@ -124,9 +124,10 @@ def _refuse_without_file(checked: Mixer | Stack) -> None:
     """A spec that only the reference runs has no generated file."""
     if isinstance(checked, Stack):
         refuse(f"{checked.name} has no parallel mode: {STACKS}")
-    parallel, *_ = classify(checked).modes
-    if not parallel.legal:
-        refuse(f"{checked.name} has no {parallel.name} mode: {parallel.reason}")
+    algebra = classify(checked)
+    if not algebra.fast:
+        first = algebra.modes[0]
+        refuse(f"{checked.name} has no {first.name} mode: {first.reason}")
 
 
 STARTER = """mixer {name}(K = d_model / heads, V = d_model / heads)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from mixerc.plan import nodes as n
-from mixerc.plan.distribute import Kernel, Program, is_scalar
+from mixerc.plan.distribute import Kernel, Program, Schedule, is_scalar
 from mixerc.plan.plan import Plan
 from mixerc.plan.recurrence import RecurrencePlan
 from mixerc.plan.sweep import SweepPlan
@@ -55,7 +55,8 @@ def _schedule(kernel: Kernel) -> str:
 
 
 def _kernel(kernel: Kernel, numbers: dict[n.Node, str]) -> Iterator[str]:
-    for node in (*kernel.inputs, *(carry for carry, _ in kernel.carries), *kernel.body):
+    nexts = (after for _, after in kernel.carries if not is_scalar(after))
+    for node in (*kernel.inputs, *(carry for carry, _ in kernel.carries), *kernel.body, *nexts):
         numbers.setdefault(node, f"%{len(numbers)}")
     for node in kernel.inputs:
         yield f"    in  {numbers[node]} {_axes(node)} {_leaf(node)}".rstrip()
@@ -66,7 +67,19 @@ def _kernel(kernel: Kernel, numbers: dict[n.Node, str]) -> Iterator[str]:
     for node in kernel.stores:
         yield f"    out {numbers[node]}"
     for carry, after in kernel.carries:
-        yield f"    next {carry.state} = {_name(after, numbers)}"
+        yield f"    next {carry.state} = {_name(after, numbers)}{_form(kernel, numbers)}"
+
+
+def _form(kernel: Kernel, numbers: dict[n.Node, str]) -> str:
+    """What the next state of a scan without a body is."""
+    if kernel.factor is None or kernel.addend is None:
+        return ""
+    state, factor, addend = (
+        _name(node, numbers) for node in (kernel.carries[0][0], kernel.factor, kernel.addend)
+    )
+    if kernel.schedule == Schedule.PEAK_SCAN:
+        return f" = max({factor} + {state}, {addend})"
+    return f" = {factor} * {state} + {addend}"
 
 
 def _results(program: Program, numbers: dict[n.Node, str]) -> Iterator[str]:
@@ -82,8 +95,8 @@ def _leaf(node: n.Node) -> str:
     match node:
         case n.Load(name=name):
             return f"load {name}"
-        case n.Carry(state=state):
-            return f"{state} before each chunk"
+        case n.Carry(state=state, axes=axes):
+            return f"{state} before each {'row' if n.ROW in axes else 'chunk'}"
         case n.HeadIndex():
             return "the index of the head"
         case _:

@@ -9,7 +9,7 @@ import torch
 
 LOG2_E = 1 / math.log(2)
 """How many times as large an exponent is where the base is 2."""
-TOGETHER = 1024
+AT_ONCE = 1024
 """Keys that a block of queries looks at at once."""
 
 
@@ -149,9 +149,9 @@ def taken(x, group):
 
 
 def grouped(runs):
-    """Runs of keys in groups of at most TOGETHER keys, as even as they can be."""
+    """Runs of keys in groups of at most AT_ONCE keys, as even as they can be."""
     count = sum(high - low for low, high, _ in runs)
-    room = -(-count // max(-(-count // TOGETHER), 1))
+    room = -(-count // max(-(-count // AT_ONCE), 1))
     groups, held = [], room
     for run in runs:
         low, high, full = run

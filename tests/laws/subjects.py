@@ -12,6 +12,7 @@ from mixerc.source import Source, read_source
 from mixerc.verify.cases import Case, random_case
 from mixerc.verify.result import Result
 from mixerc.verify.subject import Subject, subject_of
+from mixerc.verify.suite import verify
 
 SPECS = Path(__file__).parents[2] / "specs"
 LINEAR = (
@@ -84,3 +85,15 @@ def cases(of: Subject, longest: int) -> SearchStrategy[Case]:
 def check(result: Result) -> None:
     """Fail with what the law found."""
     assert result.passed, f"{result.law}: {result.worst:.3g} > {result.bound:.3g}, {result.detail}"
+
+
+def every_law(name: str) -> set[str]:
+    """The suite of `mixerc verify --quick` over a shipped spec: which laws were tried, all held."""
+    report = verify(SPECS / f"{name}.mix", quick=True)
+    failed = [
+        f"{r.law}: {r.worst:.3g} > {r.bound:.3g}, {r.detail}"
+        for r in report.results
+        if not r.passed
+    ]
+    assert not failed, "\n".join(failed)
+    return {result.law for result in report.results}

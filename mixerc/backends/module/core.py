@@ -1,7 +1,7 @@
 """The core of a generated file as a view: programs, sizes, layouts, and the signature of `mix`."""
 
 from dataclasses import dataclass
-from textwrap import wrap
+from textwrap import fill, wrap
 from typing import Protocol
 
 from mixerc.backends.module.layout import laid_out, tuple_text
@@ -48,8 +48,7 @@ class CoreView:
     state_names: str
     result: str
     after: str
-    modes: str
-    without: tuple[str, ...]
+    modes: tuple[str, ...]
     forward: tuple[str, ...]
     backward: tuple[str, ...]
 
@@ -191,7 +190,7 @@ class Core:
             output=self._output(),
             signature=self.signature.head(),
             elsewhere=self.signature.elsewhere() if self.devices else (),
-            summary=self.mixer.citation[0] if self.mixer.citation else self.mixer.name,
+            summary=fill(self._summary(), 96, subsequent_indent="    "),
             heads=self.signature.heads(),
             layout=self._layout(),
             zeros=_list_lines([self._zero(carry) for carry in carried]),
@@ -199,11 +198,13 @@ class Core:
             result=self._result(),
             after=self._after(),
             state_names=names_text(carry.state for carry in carried),
-            modes=names_text((RECURRENT,) if self.runs.sequential else (PARALLEL, RECURRENT)),
-            without=self._without(),
+            modes=self._modes(),
             forward=self.runs.forward,
             backward=self._backward(),
         )
+
+    def _summary(self) -> str:
+        return self.mixer.citation[0] if self.mixer.citation else self.mixer.name
 
     def _given_state(self, carry: n.Carry) -> str:
         """A state as the op has it: with a head, if it belongs to none."""
@@ -230,14 +231,15 @@ class Core:
         held = (carry.state in self._headless() for carry, _ in self.states)
         return tuple_text([f"after[{i}]{'.squeeze(1)' * bare}" for i, bare in enumerate(held)])
 
-    def _without(self) -> tuple[str, ...]:
-        """The modes that there are not, and why."""
+    def _modes(self) -> tuple[str, ...]:
+        """The modes that there are; and those that there are not, and why."""
         if not self.runs.sequential:
-            return ()
+            return (f"MODES = {names_text((PARALLEL, RECURRENT))}",)
         reason = self.runs.sequential.replace('"', "'")
         parts = wrap(reason, 80, drop_whitespace=False, break_long_words=False)
         texts = (f'        "{part}"' for part in parts)
-        return ("WITHOUT = {", f'    "{PARALLEL}": (', *texts, "    ),", "}")
+        modes = f"MODES = {names_text((RECURRENT,))}"
+        return (modes, "WITHOUT = {", f'    "{PARALLEL}": (', *texts, "    ),", "}")
 
     def _backward(self) -> tuple[str, ...]:
         """The run of the programs that find states again and take the adjoint."""

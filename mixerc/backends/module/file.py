@@ -10,7 +10,7 @@ import jinja2
 
 from mixerc import resources
 from mixerc.artifact import GeneratedModule
-from mixerc.backends.module.inline import needed, used_names
+from mixerc.backends.module.inline import defined_names, needed, used_names
 from mixerc.backends.module.layer import layer_text
 from mixerc.backends.module.signature import Signature
 from mixerc.ir.mixer import Mixer
@@ -69,7 +69,8 @@ def module_file(
     if mixer.y is not None:
         signature = core.signature
         layer = layer_text(mixer, core.logarithms, signature.options, signature.mode).strip()
-    names = _with_boundary(used_names(f"{body}\n{layer}"), target)
+    own = defined_names(body)  # a helper of the same name is another core's
+    names = _with_boundary(used_names(f"{body}\n{layer}") - own, target, own)
     files = (*SHARED, *target.helpers, BOUNDARY)
     helpers = "\n\n".join(
         text.strip() + "\n" for file in files if (text := needed(_template_text(*file), names))
@@ -95,12 +96,13 @@ def _code(text: str) -> str:
     return text.split('"""\n', 1)[1].strip()
 
 
-def _with_boundary(names: frozenset[str], target: Target) -> frozenset[str]:
-    """The names used, and what the helpers that a file cannot do without use of each other."""
+def _with_boundary(names: frozenset[str], target: Target, own: frozenset[str]) -> frozenset[str]:
+    """The names used, and what the helpers that a file cannot do without use of each other; but
+    for those that the core has itself."""
     found = names
     for file in (BOUNDARY, *target.helpers):
-        found |= used_names(needed(_template_text(*file), found))
-    return found if found == names else _with_boundary(found, target)
+        found |= used_names(needed(_template_text(*file), found)) - own
+    return found if found == names else _with_boundary(found, target, own)
 
 
 def _indented(spec: str) -> str:

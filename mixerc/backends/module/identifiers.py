@@ -5,6 +5,7 @@ import keyword
 _LAYER_WORDS = """
 self torch math functional mix past kept first position cu_seqlens mode chunk place whole wide
 numbers indices as_complex int float bool dict super State Past Conv device dtype
+rows streams constants states settings given after sequences size other
 """
 _MODULE_WORDS = """
 apply bfloat16 bias buffers children compile cpu cuda double eval extra_repr float forward half

@@ -1,6 +1,7 @@
 """Takes from a file of helpers just the functions and classes that a generated file uses."""
 
 import ast
+import symtable
 from collections.abc import Iterable
 
 
@@ -9,16 +10,29 @@ def needed(source_text: str, names: Iterable[str]) -> str:
 
     A top-level call (a registration) comes along with the definitions it mentions.
     """
-    statements = ast.parse(source_text).body
-    defined = {name: node for node in statements for name in _defined(node)}
+    statements = [(node, _segment(source_text, node)) for node in ast.parse(source_text).body]
+    defined = {name: text for node, text in statements for name in _defined(node)}
     wanted = _closure(frozenset(names) & defined.keys(), defined)
-    kept = [node for node in statements if _is_kept(node, wanted, defined.keys())]
-    return "\n\n".join(f"{_segment(source_text, node)}\n" for node in kept)
+    kept = [text for node, text in statements if _is_kept(node, text, wanted, defined.keys())]
+    return "\n\n".join(f"{text}\n" for text in kept)
 
 
 def used_names(text: str) -> frozenset[str]:
-    """Every name that a piece of Python text mentions."""
-    return _names(ast.parse(text))
+    """Every name that a piece of Python text takes from outside its functions: a variable of a
+    function that is called as a helper is does not mention the helper."""
+    return _mentioned(symtable.symtable(text, "<text>", "exec"))
+
+
+def _mentioned(table: symtable.SymbolTable) -> frozenset[str]:
+    outside = table.get_type() == "module"
+    own = (s for s in table.get_symbols() if s.is_referenced() and (outside or s.is_global()))
+    inner = (_mentioned(child) for child in table.get_children())
+    return frozenset(symbol.get_name() for symbol in own).union(*inner)
+
+
+def defined_names(text: str) -> frozenset[str]:
+    """Every function, class and constant at the top of a piece of Python text."""
+    return frozenset(name for node in ast.parse(text).body for name in _defined(node))
 
 
 def _defined(node: ast.stmt) -> tuple[str, ...]:
@@ -31,19 +45,15 @@ def _defined(node: ast.stmt) -> tuple[str, ...]:
             return ()
 
 
-def _names(node: ast.AST) -> frozenset[str]:
-    return frozenset(part.id for part in ast.walk(node) if isinstance(part, ast.Name))
-
-
-def _closure(names: frozenset[str], defined: dict[str, ast.stmt]) -> frozenset[str]:
+def _closure(names: frozenset[str], defined: dict[str, str]) -> frozenset[str]:
     """The names and all that their definitions use."""
-    used = names.union(*(_names(defined[name]) & defined.keys() for name in names))
+    used = names.union(*(used_names(defined[name]) & defined.keys() for name in names))
     return names if used == names else _closure(used, defined)
 
 
-def _is_kept(node: ast.stmt, wanted: frozenset[str], defined: Iterable[str]) -> bool:
+def _is_kept(node: ast.stmt, text: str, wanted: frozenset[str], defined: Iterable[str]) -> bool:
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
-        mentioned = _names(node) & frozenset(defined)
+        mentioned = used_names(text) & frozenset(defined)
         return bool(mentioned) and mentioned <= wanted
     return any(name in wanted for name in _defined(node))
 

@@ -10,12 +10,19 @@ class Names:
     def __init__(self) -> None:
         self._taken: dict[str, int] = dict.fromkeys(_RESERVED, 1)
         self._names: dict[n.Node, str] = {}
+        self._beside: dict[tuple[str, n.Node], str] = {}
 
     def of(self, node: n.Node) -> str:
         """The node's variable."""
         if node not in self._names:
             self._names[node] = self._fresh(stem(node))
         return self._names[node]
+
+    def beside(self, called: str, node: n.Node) -> str:
+        """A variable of its own for what belongs to a node: `last_h` for h."""
+        if (called, node) not in self._beside:
+            self._beside[called, node] = self._fresh(f"{called}_{self.of(node)}")
+        return self._beside[called, node]
 
     def _fresh(self, called: str) -> str:
         count = self._taken.get(called, 0)
@@ -27,7 +34,7 @@ _RESERVED = (
     *("torch", "functional", "math", "abs", "max", "min", "head"),
     *("piece", "streams", "constants", "states", "boundaries", "size", "chunks", "valid"),
     *("pad", "halves", "place", "unpick", "grow", "blocks", "level", "join", "filled"),
-    *("along", "stacked", "by_runs"),
+    *("along", "stacked", "by_runs", "row", "rows", "by_rows", "rows_of", "scanned", "peaked"),
 )
 
 

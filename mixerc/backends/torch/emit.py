@@ -53,7 +53,7 @@ def emit_attention(
 
 
 def emit_recurrence(
-    mixer: Mixer, plan: RecurrencePlan, spec: str, *, sequential: str = "", devices: bool = False
+    mixer: Mixer, plan: RecurrencePlan, spec: str, *, sequential: str = ""
 ) -> GeneratedModule:
     """The same for a recurrence; `sequential` says why it has no parallel mode."""
     moved = [carry.state.removeprefix("d_") for carry, _ in plan.backward.carries]
@@ -70,7 +70,7 @@ def emit_recurrence(
         sequential=sequential,
         peak=plan.peak,
     )
-    core = Core(mixer, plan, runs, devices=devices)
+    core = Core(mixer, plan, runs)
     kernels = "\n\n".join(_program(view) for view in row_programs(core, plan))
     return module_file(core, kernels, spec, TORCH)
 

@@ -60,7 +60,7 @@ def scan_view(kernel: Kernel, name: str, names: Names, chunk: int) -> ScanView:
     return ScanView(
         head=laid_out(f"def {name}({parameters}):", 0),
         summary=summary_of(kernel),
-        loop=laid_out(f"for {targets_text(inputs)} in {slices}:", 4),
+        loop=laid_out(f"for {_targets(inputs)} in {slices}:", 4),
         lines=lines,
         kept=kept,
         updates=laid_out(f"{', '.join(carries)} = {', '.join(after)}", 8),
@@ -82,5 +82,5 @@ def summary_of(kernel: Kernel) -> str:
             return f"From token to token{order}."
 
 
-def targets_text(items: tuple[str, ...]) -> str:
+def _targets(items: tuple[str, ...]) -> str:
     return f"({items[0]},)" if len(items) == 1 else ", ".join(items)

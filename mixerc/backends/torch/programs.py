@@ -60,7 +60,7 @@ def program_view(name: str, program: Program, inputs: Inputs, given: Program | N
         name=f"{name}_piece",
         summary=SUMMARIES[name],
         parameters="piece, streams, constants, states, size" + (", boundaries" if given else ""),
-        unpacking=_unpacking(program, names, inputs, boundaries),
+        unpacking=unpacking(program, names, inputs, boundaries),
         calls=tuple(calls),
         returns=(
             *laid_out(f"made = {_results(program, names)}", 4),
@@ -92,24 +92,27 @@ def _call(kernel: Kernel, name: str, names: Names) -> str:
     return f"{stores}, states = by_runs({name}, piece, states, {given}{tail})"
 
 
-def _unpacking(
+def unpacking(
     program: Program,
     names: Names,
     inputs: Inputs,
     boundaries: tuple[n.Carry, ...],
+    head_axes: str = "None, :, None",
 ) -> tuple[str, ...]:
+    """The lines that name a program's loads, the states that it is given, and heads by number."""
     found = loads(program)
-    targets = ", ".join(names.of(load) for load in found)
-    lines = [
-        f"{targets} = {', '.join(inputs.place(load) for load in found)}",
-    ]
+    lines = []
+    if found:
+        targets = ", ".join(names.of(load) for load in found)
+        lines.append(f"{targets} = {', '.join(inputs.place(load) for load in found)}")
     if boundaries:
         lines.append(f"({', '.join(names.of(carry) for carry in boundaries)},) = boundaries")
     heads = [x for k in program.kernels for x in k.inputs if isinstance(x, n.HeadIndex)]
     if heads:
-        like = names.of(found[0])
+        like = names.of(found[0]) if found else "states[0]"
+        like += ".real" if not found or found[0].complex else ""
         count = f'size["heads"], device={like}.device, dtype={like}.dtype'
-        lines.append(f"{names.of(heads[0])} = torch.arange({count})[None, :, None]")
+        lines.append(f"{names.of(heads[0])} = torch.arange({count})[{head_axes}]")
     return tuple(part for line in lines for part in laid_out(line, 4))
 
 

@@ -8,8 +8,8 @@ from mixerc.backends.module.layout import laid_out, tuple_text
 from mixerc.backends.module.names import Names
 from mixerc.backends.module.nodes import NodePrinter
 from mixerc.backends.module.sizes import sizes_of
-from mixerc.backends.torch.kernels import MapView, ScanView, map_view, summary_of, targets_text
-from mixerc.backends.torch.programs import SUMMARIES, ProgramView, wanted_axes
+from mixerc.backends.torch.kernels import MapView, ScanView, map_view, summary_of
+from mixerc.backends.torch.programs import SUMMARIES, ProgramView, unpacking, wanted_axes
 from mixerc.plan import nodes as n
 from mixerc.plan.distribute import Kernel, Program, Schedule
 from mixerc.plan.plan import loads
@@ -56,12 +56,12 @@ def _program(name: str, program: Program, inputs: Inputs, plan: RecurrencePlan) 
         calls += [
             part for line in _call(kernel, called, names, states) for part in laid_out(line, 4)
         ]
-    lasts = ", ".join(f"last_{names.of(carry)}" for carry in states)
+    lasts = ", ".join(names.beside("last", carry) for carry in states)
     return ProgramView(
         name=f"{name}_piece",
         summary=_SUMMARIES[name],
         parameters=f"{ROWS}, streams, constants, states, size" + (", boundaries" if given else ""),
-        unpacking=_unpacking(program, names, inputs, given),
+        unpacking=unpacking(program, names, inputs, given, "None, :"),
         calls=tuple(calls),
         returns=(
             *laid_out(f"made = {_results(program, names)}", 4),
@@ -76,15 +76,11 @@ def _kernel(
 ) -> list[tuple[str, MapView | ScanView | RowScanView]]:
     match kernel.schedule:
         case Schedule.ROW_MAP:
-            return [("chunk_map", _map_view(kernel, name, names))]
+            return [("chunk_map", map_view(kernel, name, names, 1))]
         case Schedule.ROW_SCAN:
             return [("row_scan", _scan_view(kernel, name, names))]
         case _:
             return []
-
-
-def _map_view(kernel: Kernel, name: str, names: Names) -> MapView:
-    return map_view(kernel, name, names, 1)
 
 
 def _scan_view(kernel: Kernel, name: str, names: Names) -> RowScanView:
@@ -95,15 +91,19 @@ def _scan_view(kernel: Kernel, name: str, names: Names) -> RowScanView:
     of_rows = tuple(names.of(x) for x in kernel.inputs if n.ROW in x.axes)
     after = [printer.printer.aligned(node, carry.axes) for carry, node in kernel.carries]
     reverse = ", reverse=True" if kernel.reverse else ""
-    kept = [f"rows_of(all_{carry}{reverse})" for carry in carries]
+    every = [names.beside("all", carry) for carry, _ in kernel.carries]
+    kept = [f"rows_of({name}{reverse})" for name in every]
     parameters = ", ".join((ROWS, *inputs, *carries, *sizes_of(kernel)))
-    each = targets_text(of_rows) if of_rows else "_"
+    each = laid_out(f"({', '.join(of_rows)},) = row", 8) if of_rows else ()
     return RowScanView(
         head=laid_out(f"def {name}({parameters}):", 0),
         summary=summary_of(kernel),
-        states=tuple((carry, f"all_{carry}") for carry in carries),
-        loop=laid_out(f"for {each} in by_rows({', '.join((ROWS, *of_rows))}{reverse}):", 4),
-        lines=lines,
+        states=tuple(zip(carries, every, strict=True)),
+        loop=laid_out(
+            f"for {'row' if of_rows else '_'} in by_rows({', '.join((ROWS, *of_rows))}{reverse}):",
+            4,
+        ),
+        lines=(*each, *lines),
         updates=laid_out(f"{', '.join(carries)} = {', '.join(after)}", 8),
         returns=laid_out(f"return {tuple_text(kept)}", 4),
     )
@@ -125,12 +125,12 @@ def _call(kernel: Kernel, name: str, names: Names, states: dict[n.Carry, str]) -
             names={x: names.of(x) for x in kernel.inputs}, chunk=1, lead=2, like=""
         )
         form = ", ".join(printer.aligned(x, carry.axes) for x in (kernel.factor, kernel.addend))
-        made = f"{names.of(carry)}, {names.of(after)}, last_{names.of(carry)}"
+        made = f"{names.of(carry)}, {names.of(after)}, {names.beside('last', carry)}"
         scan = "scanned" if kernel.schedule == Schedule.AFFINE_SCAN else "peaked"
         return (f"{made} = {scan}({ROWS}, {states[carry]}, {form}{reverse})",)
     held = [states[carry] for carry, _ in kernel.carries]
     triples = (
-        f"({names.of(carry)}, {names.of(after)}, last_{names.of(carry)})"
+        f"({names.of(carry)}, {names.of(after)}, {names.beside('last', carry)})"
         for carry, after in kernel.carries
     )
     call = f"{name}({', '.join((ROWS, *arguments, *held, *sizes))})"
@@ -139,23 +139,6 @@ def _call(kernel: Kernel, name: str, names: Names, states: dict[n.Carry, str]) -
 
 def _size(size: str) -> str:
     return f'size["{size}"]'
-
-
-def _unpacking(
-    program: Program, names: Names, inputs: Inputs, boundaries: tuple[n.Carry, ...]
-) -> tuple[str, ...]:
-    found = loads(program)
-    lines = []
-    if found:
-        targets = ", ".join(names.of(load) for load in found)
-        lines.append(f"{targets} = {', '.join(inputs.place(load) for load in found)}")
-    if boundaries:
-        lines.append(f"({', '.join(names.of(carry) for carry in boundaries)},) = boundaries")
-    heads = [x for k in program.kernels for x in k.inputs if isinstance(x, n.HeadIndex)]
-    if heads:
-        count = 'size["heads"], device=states[0].device, dtype=states[0].real.dtype'
-        lines.append(f"{names.of(heads[0])} = torch.arange({count})[None, :]")
-    return tuple(part for line in lines for part in laid_out(line, 4))
 
 
 def _results(program: Program, names: Names) -> str:

@@ -288,7 +288,8 @@ BACKWARD = registered(
 
 
 def mix(*, q, k, v, state=None, mode="parallel", chunk=None, cu_seqlens=None, in_place=False):
-    """Attention with a feature map in place of the exponential. Katharopoulos et al. 2020, arXiv:2006.16236
+    """Attention with a feature map in place of the exponential. Katharopoulos et al. 2020,
+    arXiv:2006.16236
 
     Streams are [B, T, H, axes…], parameters [H, axes…]; the state has a row for each sequence.
     With `in_place`, in recurrent mode, the given state itself is moved on.

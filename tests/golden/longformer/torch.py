@@ -77,62 +77,6 @@ def whole(name, value):
     return int(value)
 
 
-def wide(x):
-    """x in float32 at least."""
-    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
-
-
-def numbers(count, like):
-    """0, 1, … as numbers that can be computed with."""
-    dtype = torch.promote_types(like.dtype, torch.float32)
-    return torch.arange(count, device=like.device, dtype=dtype)
-
-
-def place(x, width, side, dim):
-    """The blocks [.., pair, row, ..] at their rows, 0 in the rows of the other side."""
-    zero = torch.zeros_like(x)
-    pair = (zero, x) if side else (x, zero)
-    return torch.stack(pair, dim - 1).flatten(dim - 2, dim)
-
-
-def blocks(chunk, diagonal, *parts):
-    """The lower triangle [.., C, C] from its diagonal and its levels [.., pair, row, key]."""
-    known = [part.shape[:-3] for part in parts]
-    if diagonal is not None:
-        known.append(diagonal.shape[:-1])
-    first = parts[0] if parts else diagonal
-    whole = first.new_zeros(*torch.broadcast_shapes(*known), chunk, chunk)
-    if diagonal is not None:
-        whole.diagonal(dim1=-2, dim2=-1).copy_(diagonal)
-    for part in parts:
-        width = part.shape[-1]
-        shape = (*whole.shape[:-2], chunk // (2 * width), width, width)
-        stride = (*whole.stride()[:-2], 2 * width * (chunk + 1), chunk, 1)
-        whole.as_strided(shape, stride, width * chunk).copy_(part)
-    return whole
-
-
-def level(whole, width):
-    """A view of one level of a pair tile: right rows against left rows, [.., pair, row, key]."""
-    split = whole.unflatten(-1, (-1, 2, width)).unflatten(-4, (-1, 2, width))
-    return split.select(-5, 1).select(-2, 0).diagonal(dim1=-4, dim2=-2).movedim(-1, -3)
-
-
-def join(*parts):
-    """The parts one after the other along their last dimension, the others broadcast."""
-    lead = torch.broadcast_shapes(*(part.shape[:-1] for part in parts))
-    return torch.cat([part.expand(*lead, part.shape[-1]) for part in parts], -1)
-
-
-def along(chunks, *values, reverse=False):
-    """The values of each chunk in turn, as tuples."""
-    steps = zip(
-        *(value.expand(*value.shape[:2], chunks, *value.shape[3:]).unbind(2) for value in values),
-        strict=True,
-    )
-    return reversed(list(steps)) if reverse else steps
-
-
 class Stretch:
     """A stream's values at origin, origin + 1, …, summed up so that any interval has bounds.
 
@@ -546,7 +490,7 @@ def add_runs(total, d, start, stop, low, high):
 LOG2_E = 1 / math.log(2)
 
 
-TOGETHER = 1024
+AT_ONCE = 1024
 
 
 class Pass:
@@ -685,9 +629,9 @@ def taken(x, group):
 
 
 def grouped(runs):
-    """Runs of keys in groups of at most TOGETHER keys, as even as they can be."""
+    """Runs of keys in groups of at most AT_ONCE keys, as even as they can be."""
     count = sum(high - low for low, high, _ in runs)
-    room = -(-count // max(-(-count // TOGETHER), 1))
+    room = -(-count // max(-(-count // AT_ONCE), 1))
     groups, held = [], room
     for run in runs:
         low, high, full = run

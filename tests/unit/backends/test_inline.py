@@ -48,4 +48,12 @@ def test_nothing_is_nothing() -> None:
 
 
 def test_used_names() -> None:
-    assert used_names("y = f(x.z, k=1)") == {"y", "f", "x"}
+    assert used_names("y = f(x.z, k=1)") == {"f", "x"}
+
+
+def test_variables_of_functions_are_no_helpers() -> None:
+    """One may be called as a helper is."""
+    text = (
+        "def run(a):\n    b = [c(a) for a in b_of(a)]\n    return b\n\n\ndef other():\n    a(1)\n"
+    )
+    assert used_names(text) == {"b_of", "c", "a"}

@@ -32,7 +32,7 @@ def test_another_dtype_and_batch() -> None:
 
 
 def test_what_cannot_be_timed_is_refused() -> None:
-    with pytest.raises(ValueError, match="no fast form"):
+    with pytest.raises(ValueError, match="no class that is timed"):
         bench(SPECS / "rnn.mix", device="cpu")
 
 

@@ -282,6 +282,17 @@ def test_compile_of_what_cannot_be_compiled_writes_nothing(elsewhere) -> None:
     assert list(elsewhere.iterdir()) == []
 
 
+def test_what_only_goes_token_by_token_is_compiled_too(elsewhere) -> None:
+    assert run("compile", SPECS / "lstm.mix", "-o", "lstm.py").exit_code == 0
+    assert 'MODES = ("recurrent",)' in (elsewhere / "lstm.py").read_text()
+
+
+def test_a_target_without_kernels_is_refused_in_a_sentence(elsewhere) -> None:
+    for command in (("compile", "rnn", "-o", "rnn.py"), ("verify", "rnn", "--quick")):
+        assert "no Triton kernels yet" in one_line(*command, "--target", "triton", code=1)
+    assert list(elsewhere.iterdir()) == []
+
+
 def test_new_writes_a_spec_that_checks(elsewhere) -> None:
     assert run("new", "mine").exit_code == 0
     assert run("check", "mine.mix").exit_code == 0
