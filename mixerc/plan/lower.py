@@ -99,9 +99,10 @@ def _contract(b: Builder, left: n.Node, right: n.Node, axis: Axis, other: Axis) 
     """`N` on one side may meet `N'` on the other; the copy that is left over becomes N."""
     if axis == other:
         return b.contract(left, right, (axis,))
-    meeting = f"{axis}/{other}"
-    summed = b.contract(b.rename(left, axis, meeting), b.rename(right, other, meeting), (meeting,))
     plain, copy = sorted((axis, other), key=len)
+    turned = left if axis == plain else right
+    meeting = f"{copy}'" if copy in turned.axes else copy
+    summed = b.contract(b.rename(left, axis, meeting), b.rename(right, other, meeting), (meeting,))
     return b.rename(summed, copy, plain)
 
 

@@ -14,6 +14,7 @@ from typing import Literal, TypeAlias
 
 Axes: TypeAlias = tuple[str, ...]
 Side: TypeAlias = Literal["left", "right"]
+Half: TypeAlias = Literal["", "re", "im"]
 
 ROW = "#c"
 KEY_ROW = "#c'"
@@ -44,19 +45,23 @@ class Node:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Load(Node):
-    """A tile of an input of the core, or of a cotangent. With the axis `c` if it is a stream."""
+    """A tile of an input of the core, or of a cotangent. With the axis `c` if it is a stream. One
+    of complex numbers can be given as a pair of real loads, one for each `half`."""
 
     name: str
     complex: bool = False
+    half: Half = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Carry(Node):
     """A state before the chunk (or, in an adjoint, the cotangent of the state after it). With the
-    axis `c` it is the state before each row: a recurrence goes from row to row."""
+    axis `c` it is the state before each row: a recurrence goes from row to row. A complex one can
+    be a pair, too."""
 
     state: str
     complex: bool = False
+    half: Half = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

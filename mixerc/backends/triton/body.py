@@ -90,7 +90,7 @@ class Body:
             return known
         if self._comes(node):
             return self._keep(node, self.leaf(scope, node), scope)
-        if _apart(node):
+        if self._apart(node):
             return self._keep(node, self._elsewhere(node, scope), scope)
         if isinstance(node, n.Blocks) and not self.printer.tokens:
             return self._triangle(node, scope)
@@ -232,7 +232,16 @@ class Body:
 
     def _args(self, node: n.Node) -> tuple[n.Node, ...]:
         """What is computed in the same place as a node."""
-        return () if self._comes(node) or _apart(node) else node.args
+        return () if self._comes(node) or self._apart(node) else node.args
+
+    def _apart(self, node: n.Node) -> bool:
+        """Whether a node's arguments are computed with other places of an axis than the node; a
+        tile with every place of both axes is the same by either name."""
+        match node:
+            case n.Rename(old=old, new=new):
+                return not is_tile(old) and not {old, new} <= self.whole
+            case _:
+                return isinstance(node, n.Concat | n.Part)
 
     def _loop(self, sums: list[n.Node], over: n.Axes, scope: Scope) -> None:
         """One loop for some sums over the same axes."""
@@ -295,15 +304,6 @@ class Body:
         for index, arg in enumerate(node.args):
             for part in self._parts(arg, scope):
                 yield self.printer.term(node, index, part)
-
-
-def _apart(node: n.Node) -> bool:
-    """Whether a node's arguments are computed with other places of an axis than the node."""
-    match node:
-        case n.Rename(old=old):
-            return not is_tile(old)
-        case _:
-            return isinstance(node, n.Concat | n.Part)
 
 
 def _called(node: n.Node) -> str:

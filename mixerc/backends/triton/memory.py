@@ -1,9 +1,10 @@
 """Where values stand in memory: the offsets of a tile, its mask, and what a kernel is given.
 
 Streams are [tokens, heads, axes…] with all sequences in one row, constants [batch, heads, axes…],
-and what one kernel hands to another [chunks, heads, axes…]; all of them are contiguous. Where a
-program's part of a tensor begins is one 64-bit number; places within the part are 32 bits, which
-`Run` proves to be enough.
+and what one kernel hands to another [chunks, heads, axes…] or, row by row, like a stream; all of
+them are contiguous, and of a complex number both halves stand side by side. Where a program's part
+of a tensor begins is one 64-bit number; places within the part are 32 bits, which `Run` proves to
+be enough.
 """
 
 from dataclasses import dataclass, field
@@ -22,11 +23,13 @@ class Doors:
 
     `buffers` are values that other kernels made, and `held` the pointers to those that are read;
     `masked` are the loads that are 0 in rows past the end: the others repeat the last row there.
+    With `by_rows`, buffers of rows lie as streams do.
     """
 
     tokens: bool
     buffers: dict[n.Node, str]
     masked: frozenset[str] = frozenset()
+    by_rows: bool = False
     pointers: dict[str, str] = field(default_factory=dict)
     held: dict[str, str] = field(default_factory=dict)
     heads: dict[str, str] = field(default_factory=dict)
@@ -41,10 +44,11 @@ class Doors:
         if node in self.buffers:
             pointer = f"held_{len(self.held)}_at"
             self.held[pointer] = self.buffers[node]
-            return self._loaded(pointer, self.place(CHUNKS, dims, scope), dims, masked=False)
+            where = TOKENS if self.by_rows and n.ROW in node.axes else CHUNKS
+            return self._loaded(pointer, self.place(where, dims, scope), dims, masked=False)
         match node:
-            case n.Load(name=name):
-                return self._load(name, node.axes, dims, scope)
+            case n.Load():
+                return self._load(node, dims, scope)
             case n.HeadIndex():
                 return Value(text="(h + tl.zeros([], ACC))")
             case n.Arange(axes=(axis,)):
@@ -52,12 +56,14 @@ class Doors:
             case _:
                 raise AssertionError(type(node).__name__)
 
-    def _load(self, name: str, axes: n.Axes, dims: Dims, scope: Scope) -> Value:
+    def _load(self, node: n.Load, dims: Dims, scope: Scope) -> Value:
+        name = node.name
         pointer = f"{identifier(name)}_at"
         heads = f"{identifier(name)}_heads"
         self.pointers[pointer] = name
         self.heads[heads] = name
-        place = self.place(Rows(heads) if n.ROW in axes else Held("batch", heads), dims, scope)
+        where = Rows(heads) if n.ROW in node.axes else Held("batch", heads)
+        place = halved(self.place(where, dims, scope), node.half)
         return self._loaded(pointer, place, dims, masked=name in self.masked)
 
     def _loaded(self, pointer: str, place: "Place", dims: Dims, *, masked: bool) -> Value:
@@ -127,6 +133,13 @@ class Place:
 
     text: str
     masks: tuple[str, ...]
+
+
+def halved(place: Place, half: n.Half) -> Place:
+    """The place of one half of a complex number."""
+    if not half:
+        return place
+    return Place(text=f"2 * ({place.text}) + {int(half == 'im')}", masks=place.masks)
 
 
 def scalar_text(node: n.Node) -> str:

@@ -8,9 +8,11 @@ from mixerc.backends.module.core import Core, Inputs
 from mixerc.backends.module.layout import laid_out, tuple_text
 from mixerc.backends.triton.cuts import ancestors, cuts, only_multiplied
 from mixerc.backends.triton.halving import edges
-from mixerc.backends.triton.kernels import KernelView, map_kernel, scan_kernel, token_kernel
+from mixerc.backends.triton.kernel_view import KernelView
+from mixerc.backends.triton.kernels import map_kernel, scan_kernel
 from mixerc.backends.triton.memory import Doors
 from mixerc.backends.triton.tiling import Hardware
+from mixerc.backends.triton.token_kernel import Out, token_kernel
 from mixerc.backends.triton.values import COLUMN, ROW, Dims, dims_of, size_of
 from mixerc.plan import nodes as n
 from mixerc.plan.build import is_tile
@@ -101,9 +103,9 @@ class _Launches:
     def recurrent(self) -> LaunchView:
         """Token by token, in one kernel."""
         (_, output), *_ = self.program.outputs
-        view = token_kernel(
-            f"{self.name}_1", output, self.program.carries, Doors(tokens=True, buffers={})
-        )
+        outs = (Out(pointer="out_at", node=output),)
+        doors = Doors(tokens=True, buffers={})
+        view = token_kernel(f"{self.name}_1", outs, self.program.carries, doors)
         given = {"out_at": "outputs[0]"}
         # A state without an axis that programs split is read by several: not changed in place.
         names = [out.removeprefix("state_") for out in view.outs if out.startswith("state_")]

@@ -1,0 +1,141 @@
+"""A kernel as the view of its templates, and how a tile is written to memory."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from mixerc.backends.module.layout import laid_out
+from mixerc.backends.triton.body import Body
+from mixerc.backends.triton.memory import Doors, Held, Rows, halved
+from mixerc.backends.triton.pressure import most_held
+from mixerc.backends.triton.scope import Scope
+from mixerc.backends.triton.values import (
+    ROW,
+    Dims,
+    Value,
+    aligned,
+    block_of,
+    first_of,
+    shape_text,
+    size_of,
+)
+from mixerc.plan import nodes as n
+
+CHUNK = (
+    "first, count, batch = chunk_of(n, length, first_at, count_at, batch_at, CHUNK)",
+    "at, valid = rows_of(i, count)",
+)
+"""Which tokens a chunk has, and its row of the batch."""
+
+Block = tuple[str, str, str]
+"""A block of an axis: the variable with its first place, the axis's length, the block's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelView:
+    """A kernel's text, and what its launch has to give: pointers, heads, numbers and axes.
+
+    `before` and `after` stand around the loop of a scan, `step` are the loop's first lines, and
+    `steps` is the number of tokens of a step.
+    """
+
+    name: str
+    summary: str
+    head: tuple[str, ...]
+    blocks: tuple[Block, ...]
+    places: tuple[str, ...]
+    lines: tuple[str, ...]
+    doors: Doors
+    outs: tuple[str, ...]
+    axes: tuple[str, ...]
+    split: tuple[str, ...]
+    before: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+    step: tuple[str, ...] = ()
+    steps: str = ""
+    tiles: Mapping[str, Dims] = field(default_factory=dict)
+
+    @property
+    def body(self) -> str:
+        """All of the text but the name."""
+        head = "\n".join(self.head).replace(self.name, "", 1)
+        parts = (self.places, self.before, self.step, self.lines, self.after)
+        return "\n".join((head, self.steps, str(self.blocks), *(x for part in parts for x in part)))
+
+    @property
+    def integers(self) -> str:
+        """The numbers that a kernel is not compiled for."""
+        return str(["length", "HEADS", *self.doors.heads]).replace("'", '"')
+
+    def held(self, chunk: int, block: int, warps: int) -> float:
+        """The most places of tiles that a thread holds at once, with `block` places of each axis.
+
+        A warp's part of a matrix product gives each of its threads four places at least.
+        """
+        loop = (f"    {line}" for line in self.lines)
+        lines = ("for step:", *loop) if self.step else self.lines
+        threads = 32 * warps
+        text = (*self.before, *lines, *self.after)
+        return most_held(text, self.tiles, chunk, block, 4 * threads) / threads
+
+
+def store(
+    body: Body,
+    doors: Doors,
+    scope: Scope,
+    pointer: str,
+    where: Rows | Held,
+    value: Value,
+    dims: Dims,
+    half: n.Half = "",
+) -> None:
+    """Writes a tile to its place, and repeats it along the dimensions that it lacks."""
+    place = halved(doors.place(where, dims, scope), half)
+    masks = list(place.masks)
+    if ROW in dims and isinstance(where, Rows):
+        masks.append(aligned(Value(text="valid", dims=(ROW,)), dims))
+    text = f"{aligned(value, dims)}.to({pointer}.dtype.element_ty)"
+    mask = f", mask={' & '.join(masks)}" if masks else ""
+    if set(dims) - set(value.dims):
+        text = f"tl.broadcast_to({text}, {shape_text(dims, block_of)})"
+    body.put(f"tl.store({pointer} + {place.text}, {text}{mask})")
+
+
+def view(
+    *,
+    name: str,
+    summary: str,
+    doors: Doors,
+    outs: tuple[str, ...],
+    split: tuple[str, ...],
+    given: tuple[str, ...],
+    tiles: Mapping[str, Dims],
+    axes: tuple[str, ...],
+    places: tuple[str, ...],
+    lines: tuple[str, ...],
+    before: tuple[str, ...] = (),
+    after: tuple[str, ...] = (),
+    step: tuple[str, ...] = (),
+    steps: str = "",
+) -> KernelView:
+    sizes = dict.fromkeys(map(size_of, axes))
+    constants = [f"{x}: tl.constexpr" for x in ("CHUNK", *sizes, *map(block_of, axes))]
+    constants += [f"{x}: tl.constexpr" for x in doors.numbers.values()]
+    constants += [f"{x}: tl.constexpr" for x in ("ACC", "DOT", "WIDE", "PREC")]
+    parameters = (*given, *outs, *doors.pointers, *doors.held, "HEADS", *doors.heads, *constants)
+    return KernelView(
+        name=name,
+        summary=summary,
+        head=laid_out(f"def {name}({', '.join(parameters)}):", 0),
+        blocks=tuple((first_of(a), size_of(a), block_of(a)) for a in split),
+        places=places,
+        lines=lines,
+        doors=doors,
+        outs=outs,
+        axes=axes,
+        split=split,
+        before=before,
+        after=after,
+        step=step,
+        steps=steps,
+        tiles=tiles,
+    )
