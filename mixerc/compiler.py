@@ -19,9 +19,10 @@ from mixerc.backends.torch.emit import emit as emit_torch
 from mixerc.backends.torch.emit import emit_attention as emit_torch_attention
 from mixerc.backends.torch.emit import emit_landmarks as emit_landmarks
 from mixerc.backends.torch.emit import emit_recurrence as emit_torch_recurrence
-from mixerc.backends.triton.emit import BUNDLE, refuse_attention
+from mixerc.backends.triton.emit import BUNDLE, refuse_attention, refuse_recurrence
 from mixerc.backends.triton.emit import emit as emit_triton
 from mixerc.backends.triton.emit import emit_attention as emit_triton_attention
+from mixerc.backends.triton.emit import emit_recurrence as emit_triton_recurrence
 from mixerc.backends.triton.tiling import HARDWARE
 from mixerc.frontend import syntax
 from mixerc.frontend.check import check as check_spec
@@ -100,15 +101,23 @@ def lowered_attention(
     return made, ATTENTION_EMITTERS[target](mixer, made, spec)
 
 
+RECURRENCE_EMITTERS: dict[str, Callable[..., GeneratedModule]] = {
+    "torch": emit_torch_recurrence,
+    "auto": emit_torch_recurrence,
+    "triton": partial(emit_triton_recurrence, HARDWARE["sm_90"]),
+    **{f"triton:{name}": partial(emit_triton_recurrence, one) for name, one in HARDWARE.items()},
+    **{f"bundle:{name}": refuse_recurrence for name in HARDWARE},
+}
+"""The same for recurrences."""
+
+
 def lowered_recurrence(
     target: str, mixer: Mixer, recurrence: Recurrence, spec: str
 ) -> tuple[RecurrencePlan, GeneratedModule]:
     """The plan of a recurrence and its file; raises ValueError for a target without kernels."""
-    if target not in ("torch", "auto"):
-        raise ValueError(f"{mixer.name} is a recurrence, of which there are no Triton kernels yet")
     made, obstacle = recurrence_plan(recurrence), recurrence.obstacle
     sequential = "" if obstacle is None else f"{obstacle.reason}; {ONE_BY_ONE}"
-    return made, emit_torch_recurrence(mixer, made, spec, sequential=sequential)
+    return made, RECURRENCE_EMITTERS[target](mixer, made, spec, sequential=sequential)
 
 
 def lowered(

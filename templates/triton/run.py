@@ -30,7 +30,7 @@ class Run:
         self.first = self.count = self.batch = self.bounds = self.tokens = self.rows_of = None
         if cu_seqlens is not None:
             self.pack(cu_seqlens.to(torch.int64).contiguous())
-        largest = max(x.shape[3:].numel() for x in streams)
+        largest = max(x.shape[3:].numel() * (1 + x.is_complex()) for x in streams)
         if chunk * self.heads * largest >= 2**31:
             raise ValueError(f"{self.heads} heads are too many: places in a chunk have 32 bits")
 
@@ -124,8 +124,12 @@ def zeros_like(x):
 
 
 def placed(x):
-    """The tensor in one piece, from a multiple of 16 bytes on: what kernels are compiled for."""
-    x = x.contiguous()
+    """The tensor in one piece, from a multiple of 16 bytes on: what kernels are compiled for.
+
+    Of complex numbers it has both halves, side by side.
+    """
+    x = x.resolve_conj().contiguous()
+    x = torch.view_as_real(x) if x.is_complex() else x
     return x if x.data_ptr() % 16 == 0 else x.clone()
 
 

@@ -11,14 +11,20 @@ from mixerc.plan.build import is_tile
 
 
 def contraction(
-    node: n.Contract, left: Value, right: Value, dims: Dims, block: Block | None
+    node: n.Contract,
+    left: Value,
+    right: Value,
+    dims: Dims,
+    block: Block | None,
+    *,
+    tokens: bool,
 ) -> str:
     """The sum over the node's dimensions of left · right, over the places that the tiles hold.
 
-    `dims` are those of the result, and `block` names the places that a tile holds of an axis; there
-    is none token by token. A row that stands for its pair is counted once.
+    `dims` are those of the result, and `block` names the places that a tile holds of an axis;
+    without it there are no matrix products, nor are there any token by token. A row that stands
+    for its pair is counted once.
     """
-    tokens = block is None
     over = _summed(node, left, right, tokens=tokens)
     left = left if tokens else _counted(node, left, right)
     if _within_pairs(node, tokens=tokens):
@@ -29,7 +35,8 @@ def contraction(
     columns = tuple(d for d in right.dims if d not in left.dims and d not in over)
     shared = all(d in left.dims and d in right.dims for d in over)
     if (
-        block is None
+        tokens
+        or block is None
         or both
         or not shared
         or not all(_wide(d, block) for d in (rows, columns, over))
@@ -92,12 +99,15 @@ def _product(left: Value, right: Value, dims: Dims) -> str:
 
 
 def _summed_product(left: Value, right: Value, over: Dims, dims: Dims) -> str:
-    """Elementwise products, and sums over one dimension after the other, the last one first."""
-    every = (*dims, *(d for d in over if d not in dims))
-    text = _product(left, right, every)
-    for place in reversed(range(len(dims), len(every))):
+    """Elementwise products, and sums over one dimension after the other, the last one first. A side
+    that has every dimension stays as it lies."""
+    order = (*dims, *(d for d in over if d not in dims))
+    for side in (right, left):
+        order = side.dims if set(side.dims) == set(order) else order
+    text = _product(left, right, order)
+    for place in sorted((order.index(d) for d in over), reverse=True):
         text = f"tl.sum({text}, axis={place})"
-    return text
+    return aligned(Value(text=text, dims=tuple(d for d in order if d not in over)), dims)
 
 
 def _dot(

@@ -5,13 +5,17 @@ from functools import partial
 from mixerc.algebra.linear import Linear, decay_names
 from mixerc.artifact import GeneratedModule
 from mixerc.backends.module.attention import AttentionCore
-from mixerc.backends.module.core import BY_CHUNKS, Core
+from mixerc.backends.module.core import BY_CHUNKS, Core, Runs
 from mixerc.backends.module.file import Target, module_file, render
 from mixerc.backends.triton.attention import kernels_text
-from mixerc.backends.triton.programs import LaunchView, programs
+from mixerc.backends.triton.launches import LaunchView
+from mixerc.backends.triton.programs import programs
+from mixerc.backends.triton.row_programs import row_programs
+from mixerc.backends.triton.row_runs import row_backward_lines, row_forward_lines, row_tiles
 from mixerc.backends.triton.tiling import Hardware
 from mixerc.ir.mixer import Mixer
 from mixerc.plan.plan import Plan
+from mixerc.plan.recurrence import RecurrencePlan
 from mixerc.plan.sweep import SweepPlan
 
 TRITON = Target(
@@ -28,6 +32,15 @@ SWEEPS = Target(
         *(("module", "ranges.py"), ("module", "visits.py"), ("module", "cache.py")),
         *(("triton", "visiting.py"), ("triton", "sweep.py"), ("triton", "splits.py")),
         *(("module", "lanes.py"), ("module", "attend.py")),
+    ),
+    imports=("triton", "imports.py"),
+)
+ROWS = Target(
+    name="triton",
+    needs="torch and triton",
+    helpers=(
+        *(("triton", "device.py"), ("triton", "scans.py"), ("triton", "start.py")),
+        *(("triton", "run.py"), ("triton", "rows.py")),
     ),
     imports=("triton", "imports.py"),
 )
@@ -65,9 +78,32 @@ def emit_attention(hardware: Hardware, mixer: Mixer, plan: SweepPlan, spec: str)
     )
 
 
+def emit_recurrence(
+    hardware: Hardware, mixer: Mixer, plan: RecurrencePlan, spec: str, *, sequential: str = ""
+) -> GeneratedModule:
+    """The same for a recurrence; `sequential` says why it has no parallel mode."""
+    runs = Runs(
+        forward=row_forward_lines(plan),
+        backward=row_backward_lines(plan),
+        sequential=sequential,
+        peak=plan.peak,
+    )
+    core = Core(mixer, plan, runs, every_axis=True)
+    views = row_programs(core, plan, hardware)
+    kernels = "\n\n".join((row_tiles(views, hardware), *map(_program, views)))
+    return module_file(core, kernels, spec, ROWS)
+
+
 def refuse_attention(mixer: Mixer, plan: SweepPlan, spec: str) -> GeneratedModule:
     """Raises ValueError: the launches of a sweep are not made beforehand yet."""
     raise ValueError(f"{mixer.name} is masked attention, of which there are no bundles yet")
+
+
+def refuse_recurrence(
+    mixer: Mixer, plan: RecurrencePlan, spec: str, *, sequential: str = ""
+) -> GeneratedModule:
+    """Raises ValueError: the launches of scans are not made beforehand yet."""
+    raise ValueError(f"{mixer.name} is a recurrence, of which there are no bundles yet")
 
 
 def _tiles(views: tuple[LaunchView, ...], hardware: Hardware, chunk: int) -> str:

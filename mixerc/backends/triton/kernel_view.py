@@ -116,12 +116,14 @@ def view(
     after: tuple[str, ...] = (),
     step: tuple[str, ...] = (),
     steps: str = "",
+    more: tuple[str, ...] = (),
 ) -> KernelView:
     sizes = dict.fromkeys(map(size_of, axes))
     constants = [f"{x}: tl.constexpr" for x in ("CHUNK", *sizes, *map(block_of, axes))]
     constants += [f"{x}: tl.constexpr" for x in doors.numbers.values()]
     constants += [f"{x}: tl.constexpr" for x in ("ACC", "DOT", "WIDE", "PREC")]
-    parameters = (*given, *outs, *doors.pointers, *doors.held, "HEADS", *doors.heads, *constants)
+    heads = ("HEADS", *doors.heads, *more)
+    parameters = (*given, *outs, *doors.pointers, *doors.held, *heads, *constants)
     return KernelView(
         name=name,
         summary=summary,

@@ -7,6 +7,7 @@ of a tensor begins is one 64-bit number; places within the part are 32 bits, whi
 be enough.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from mixerc.backends.module.identifiers import identifier
@@ -23,13 +24,13 @@ class Doors:
 
     `buffers` are values that other kernels made, and `held` the pointers to those that are read;
     `masked` are the loads that are 0 in rows past the end: the others repeat the last row there.
-    With `by_rows`, buffers of rows lie as streams do.
+    Buffers in `by_rows` lie as streams do, and are 0 past the end where it says so.
     """
 
     tokens: bool
     buffers: dict[n.Node, str]
     masked: frozenset[str] = frozenset()
-    by_rows: bool = False
+    by_rows: Mapping[n.Node, bool] = field(default_factory=dict)
     pointers: dict[str, str] = field(default_factory=dict)
     held: dict[str, str] = field(default_factory=dict)
     heads: dict[str, str] = field(default_factory=dict)
@@ -44,8 +45,8 @@ class Doors:
         if node in self.buffers:
             pointer = f"held_{len(self.held)}_at"
             self.held[pointer] = self.buffers[node]
-            where = TOKENS if self.by_rows and n.ROW in node.axes else CHUNKS
-            return self._loaded(pointer, self.place(where, dims, scope), dims, masked=False)
+            place = self.place(TOKENS if node in self.by_rows else CHUNKS, dims, scope)
+            return self._loaded(pointer, place, dims, masked=self.by_rows.get(node, False))
         match node:
             case n.Load():
                 return self._load(node, dims, scope)

@@ -33,11 +33,13 @@ class Siblings(n.Node):
 class TilePrinter:
     """Prints nodes from the values of their arguments; `tokens`: without rows, for C = 1.
 
+    Without `products` no contraction is a matrix product: tiles are too small in some dimension.
     `turned` are axes that go by another's name where the printer is at work; `blocks` are names of
     numbers of places that are not those of every kernel.
     """
 
     tokens: bool = False
+    products: bool = True
     turned: tuple[tuple[str, str], ...] = ()
     blocks: tuple[tuple[str, str], ...] = ()
 
@@ -86,6 +88,8 @@ class TilePrinter:
 
     def _map(self, node: n.Map, args: tuple[Value, ...]) -> Value:
         dims = tuple(d for d in self.dims(node) if any(d in arg.dims for arg in args))
+        if node.primitive in ("div", "log"):  # what lies past the end of an axis is often 0
+            args = (*args[:-1], self._apart_from_zero(args[-1]))
         texts = tuple(
             f"({aligned(arg, dims)} != 0)" if _is_number(node, i) else aligned(arg, dims)
             for i, arg in enumerate(args)
@@ -109,11 +113,13 @@ class TilePrinter:
         return self._siblings(node, value)
 
     def _contract(self, node: n.Contract, args: tuple[Value, ...]) -> Value:
+        lacking = tuple(a for a in node.over if not any(a in arg.dims for arg in args))
         left, right = (self._finite(arg, node.over) for arg in args)
+        left = self._along(left, lacking)
         dims = self.dims(node)
         present = tuple(d for d in dims if d in left.dims or d in right.dims)
-        block = None if self.tokens else self.block
-        text = contraction(node, left, right, present, block)
+        block = self.block if self.products else None
+        text = contraction(node, left, right, present, block, tokens=self.tokens)
         side = left.side or right.side
         if COLUMN in (*left.dims, *right.dims):
             paired = any(a.startswith("#p") for a in node.axes)
@@ -139,7 +145,22 @@ class TilePrinter:
                 text = f"tl.where({kept}, {text}, {other})"
         return Value(text=text, dims=value.dims, side=value.side, zero=value.zero | set(over))
 
+    def _apart_from_zero(self, value: Value) -> Value:
+        """The value with 1 past the ends of axes."""
+        text = self._finite(value, tuple(d for d in value.dims if d not in (ROW, COLUMN)), "1.0")
+        return replace(value, text=text.text, zero=frozenset())
+
+    def _along(self, value: Value, axes: n.Axes) -> Value:
+        """The value at each place of some axes that it does not have."""
+        for axis in (a for a in axes if not is_tile(a) and a not in value.dims):
+            dims = (*value.dims, axis)
+            kept = aligned(Value(text=mask_of(axis), dims=(axis,)), dims)
+            text = f"tl.where({kept}, {aligned(value, dims)}, 0.0)"
+            value = replace(value, text=text, dims=dims, zero=value.zero | {axis})
+        return value
+
     def _reduced(self, node: n.Sum | n.Max, arg: Value) -> Value:
+        arg = arg if isinstance(node, n.Max) else self._along(arg, node.over)
         over = [a for a in node.over if not is_tile(a)]
         maximum = isinstance(node, n.Max)
         text = self._finite(arg, node.over, "float('-inf')" if maximum else "0.0").text

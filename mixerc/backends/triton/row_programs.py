@@ -1,0 +1,112 @@
+"""Programs of a recurrence as kernels and the functions that launch them in order.
+
+Where every state is a scan, a direction is one kernel over tiles of rows, which finds the states of
+a tile again from those kept before it: no state of a row is ever in memory. Else see row_by_row.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+
+from mixerc.backends.module.core import Core
+from mixerc.backends.module.layout import laid_out
+from mixerc.backends.triton.carried import state_name
+from mixerc.backends.triton.launches import LaunchView
+from mixerc.backends.triton.row_by_row import RowByRow
+from mixerc.backends.triton.row_kernel import RowView, Scan, row_kernel, scans_of
+from mixerc.backends.triton.row_launches import RowLaunches
+from mixerc.backends.triton.tiling import Hardware
+from mixerc.plan import nodes as n
+from mixerc.plan.pairs import Pairs
+from mixerc.plan.recurrence import RecurrencePlan
+
+
+def row_programs(core: Core, plan: RecurrencePlan, hardware: Hardware) -> tuple[LaunchView, ...]:
+    """The programs, in the order of the file."""
+    pairs, known = Pairs(), dict[str, str]()
+    loads = core.loads
+    tiles = partial(_Tiles, inputs=loads, hardware=hardware, known=known, pairs=pairs)
+    rows = partial(RowByRow, inputs=loads, hardware=hardware, known=known, pairs=pairs)
+    recurrent = rows(name="recurrent", program=plan.recurrent).recurrent()
+    if plan.forward is None:
+        states = rows(name="states", program=plan.states)
+        backward = rows(name="backward", program=plan.backward)
+        return recurrent, states.states(), backward.backward(states.kept)
+    scans = scans_of(plan.forward.kernels, pairs)
+    kept = tuple(carry.state for carry, _ in plan.carries)
+    return (
+        tiles(name="states", program=plan.states).states(scans),
+        tiles(name="forward", program=plan.forward).forward(scans),
+        recurrent,
+        tiles(name="backward", program=plan.backward).backward(scans, kept),
+    )
+
+
+@dataclass(slots=True)
+class _Tiles(RowLaunches):
+    """Writes the launches of a program whose kernel goes over tiles of rows."""
+
+    def forward(self, scans: tuple[Scan, ...]) -> LaunchView:
+        """The parallel mode."""
+        outs = self.outs({"out": self.program.outputs[0][1]})
+        view = row_kernel("forward_1", scans, outs, self.doors())
+        given = self.moved() | {"out_at": "outputs[0]"}
+        self._blocks(view)
+        if view.parts:
+            lengths = "outputs[0].shape[2:]"
+            count = self._count(view.parts)
+            self.lines.append(f"made = run.memory(True, {count}, run.acc, {lengths})")
+            given["out_at"] = "made"
+        self._rows(view, given)
+        if view.parts:
+            self.lines.append("outputs[0].copy_(made.sum(0))")
+        return self.view("The parallel mode.", "size, outputs", self.lasts())
+
+    def states(self, scans: tuple[Scan, ...]) -> LaunchView:
+        """The states before each tile of rows."""
+        view = row_kernel("states_1", scans, (), self.doors(), kept=True)
+        given = self.moved()
+        for index, (carry, _) in enumerate(self.program.carries):
+            self.lines.append(f"kept_{index} = run.chunked({self.state_lengths(carry)})")
+            given[f"kept_{state_name(carry)}_at"] = f"kept_{index}"
+        self._blocks(view)
+        self._rows(view, given)
+        kept = ", ".join(f"kept_{index}" for index in range(len(self.program.carries)))
+        summary = "The states before each tile of rows, and after the last."
+        return self.view(summary, "size", f"({kept},), {self.lasts()}")
+
+    def backward(self, again: tuple[Scan, ...], kept: tuple[str, ...]) -> LaunchView:
+        """The adjoint, from the last tile to the first; `kept` are all states, in order."""
+        scans = scans_of(self.program.kernels, self.pairs)
+        named = {f"d_{i}": node for i, (_, node) in enumerate(self.program.outputs)}
+        loads = [name.removeprefix("d_") for name, _ in self.program.outputs]
+        outs = self.outs(named, loads)
+        view = row_kernel("backward_1", scans, outs, self.doors(), again=again)
+        given = self.moved()
+        for carry in (scan.carries[0] for scan in again):
+            given[f"kept_{state_name(carry)}_at"] = f"kept[{kept.index(carry.state)}]"
+        self._blocks(view)
+        results = []
+        for (name, node), load in zip(named.items(), loads, strict=True):
+            parts = tuple(axis for axis in view.parts if axis not in node.axes)
+            memory = self.memory_of(node, load, self._count(parts))
+            self.lines += laid_out(f"{name} = {memory}", 4)
+            given[f"{name}_at"] = name
+            results.append(f"{name}.sum(0)" if parts else name)
+        self._rows(view, given)
+        summary = "The cotangents of the inputs, and of the first states."
+        return self.view(summary, "size, kept", f"({', '.join(results)},), {self.lasts()}")
+
+    def _blocks(self, view: RowView) -> None:
+        """The places of axes that the kernel's tiles hold."""
+        split = self.quoted(view.kernel.split)
+        self.lines.append(f"blocks = run.blocks({view.kernel.name}, size, {split})")
+
+    def _count(self, parts: n.Axes) -> str:
+        """How many programs have a part of a value; 0 where each has all of its own."""
+        return f"run.parts(size, blocks, {self.quoted(parts)})" if parts else "0"
+
+    def _rows(self, view: RowView, given: dict[str, str]) -> None:
+        """The launch over rows."""
+        if view.parts:
+            given = given | {"tokens": "run.tokens_all", "sequences": "run.sequences"}
+        self.launch("scan", "row_scan", view.kernel, given, "blocks")

@@ -1,0 +1,56 @@
+"""How a recurrence's file runs its programs: rows at once, and the table of tiles.
+
+A kernel over tiles of rows holds a number of places, rows times places of axes, that follows from
+how many tiles it holds at once; token by token a tile has a block of each axis, as ever.
+"""
+
+from functools import partial
+
+from mixerc.backends.module.layout import tuple_text
+from mixerc.backends.triton.kernel_view import KernelView
+from mixerc.backends.triton.launches import LaunchView
+from mixerc.backends.triton.row_by_row import ROWS
+from mixerc.backends.triton.tiling import Hardware
+from mixerc.plan.recurrence import RecurrencePlan
+
+
+def row_forward_lines(plan: RecurrencePlan) -> tuple[str, ...]:
+    """The forward of the file, behind the sizes."""
+    program = "program, chunk = recurrent_piece, 1"
+    if plan.forward is not None:
+        program += ' if recurrent else (forward_piece, rows_at_once("forward_1", size))'
+        program = program.replace("recurrent_piece, 1", "(recurrent_piece, 1)")
+    return (
+        program,
+        "run = (program, chunk, streams, constants, states, size, outputs, cu_seqlens, in_place)",
+        "return [*outputs, *row_forward(*run)]",
+    )
+
+
+def row_backward_lines(plan: RecurrencePlan) -> tuple[str, ...]:
+    """The backward of the file."""
+    names = [carry.state for carry, _ in plan.carries]
+    moved = (carry.state.removeprefix("d_") for carry, _ in plan.backward.carries)
+    of_states = tuple_text([str(names.index(name)) for name in moved])
+    chunk = 'rows_at_once("backward_1", size)' if plan.forward is not None else str(ROWS)
+    return (f"return row_backward(programs, {of_states}, {chunk}, *run)",)
+
+
+def row_tiles(views: tuple[LaunchView, ...], hardware: Hardware) -> str:
+    """The table of tiles, and what a thread may use of registers."""
+    tiles, whole = [], []
+    for template, kernel in (pair for view in views for pair in view.kernels):
+        tiles.append(f'    "{kernel.name}": {_tile(template, kernel, hardware)},')
+        others = (f'"{axis}"' for axis in kernel.axes if axis not in kernel.split)
+        whole.append(f'    "{kernel.name}": {tuple_text(list(others))},')
+    registers = {"maxnreg": hardware.registers} if hardware.registers else {}
+    head = f"REGISTERS = {registers}".replace("'", '"')
+    return "\n".join((head, "TILES = {", *tiles, "}", "WHOLE = {", *whole, "}"))
+
+
+def _tile(template: str, kernel: KernelView, hardware: Hardware) -> tuple[int, int]:
+    if kernel.doors.tokens:
+        return hardware.tiling(partial(kernel.held, 1), tokens=True)
+    if template == "map":
+        return hardware.tiling(partial(kernel.held, ROWS))
+    return 1024, 4
