@@ -11,15 +11,16 @@ from mixerc.plan import nodes as n
 from mixerc.plan.build import is_tile
 from mixerc.plan.distribute import Kernel, Program, Schedule
 from mixerc.plan.plan import loads
-from mixerc.plan.recurrence import recurrence_plan
+from mixerc.plan.recurrence import RecurrencePlan, recurrence_plan
 
 WORD = 4
+KEPT = 16
+"""The fewest tokens between states that are kept."""
 
 
 def recurrence_lines(found: Recurrence, sizes: Mapping[str, float]) -> Iterable[str]:
     """The stages in the order in which they are solved, the states, and bytes a token."""
     updates = {s.name: e for s, e in zip(found.states, found.updates, strict=True)}
-    yield "There are no Triton kernels of recurrences yet: they run as PyTorch on every device."
     yield "Solved in this order:"
     for stage in found.stages:
         for state in stage.states:
@@ -62,7 +63,8 @@ def _count(axes: Iterable[str], sizes: Mapping[str, float]) -> int:
 def _traffic(found: Recurrence, sizes: Mapping[str, float]) -> Iterator[str]:
     """Bytes that kernels read and write for a token, beside those that nothing can do without."""
     plan = recurrence_plan(found)
-    yield "Bytes a token and head in fp32, counted from the plan; the floor is inputs and outputs:"
+    yield "Bytes a token and head in fp32, counted from the plan; the floor is inputs and outputs."
+    yield "In PyTorch:"
     yield f"  {'program':<10}{'moved':>12}{'floor':>12}{'ratio':>8}"
     for name, program in plan.programs:
         if name == "states":
@@ -70,6 +72,22 @@ def _traffic(found: Recurrence, sizes: Mapping[str, float]) -> Iterator[str]:
         moved = sum(_moved(kernel, sizes) for kernel in program.kernels)
         least = _floor(program, sizes)
         yield f"  {name:<10}{moved:>12,}{least:>12,}{moved / least:>8.1f}"
+    if plan.forward is not None:
+        yield "In Triton a direction is one kernel, with states in registers; the backward reads its"
+        yield f"inputs twice, and states that were kept every {KEPT} tokens or more:"
+        for name, program, moved in _in_tiles(plan.forward, plan, sizes):
+            least = _floor(program, sizes)
+            yield f"  {name:<10}{moved:>12,}{least:>12,}{moved / least:>8.1f}"
+
+
+def _in_tiles(
+    forward: Program, plan: RecurrencePlan, sizes: Mapping[str, float]
+) -> Iterator[tuple[str, Program, int]]:
+    """What kernels over tiles of rows move; parts of sums over channels are left out."""
+    yield "forward", forward, _floor(forward, sizes)
+    states = sum(_bytes(carry, sizes) for carry, _ in plan.carries) // KEPT
+    again = sum(_bytes(load, sizes) for load in loads(plan.states))
+    yield "backward", plan.backward, _floor(plan.backward, sizes) + again + 2 * states
 
 
 def _floor(program: Program, sizes: Mapping[str, float]) -> int:

@@ -18,6 +18,7 @@ import torch
 from mixerc.ahead.binaries import TARGETS, Binary, compiled, written
 from mixerc.ir.expr import Number
 from mixerc.ir.mixer import Mixer
+from mixerc.ir.sorts import Kind
 from mixerc.pipeline import Pipeline
 from mixerc.runtime.load import load_module
 
@@ -74,6 +75,9 @@ def _inputs(
     """Small inputs of a file's `mix`, of the shapes that a layer gives it."""
     mixer = pipeline.mixer
     given: dict[str, Any] = {name: _length(mixer, name, sizes) for name in module.GIVEN}
+    if "x" in module.STREAMS:
+        width = int(_length(mixer, "d_model", sizes))
+        given["x"] = torch.zeros((1, TOKENS, width), dtype=dtype, requires_grad=True)
     for line in mixer.lines:
         if line.name not in (*module.STREAMS, *module.PARAMS):
             continue
@@ -83,6 +87,7 @@ def _inputs(
         name = f"log_{line.name}" if line.name in pipeline.layer_logarithms else line.name
         # Layers give logarithms in float32 at least.
         kind = torch.promote_types(dtype, torch.float32) if name != line.name else dtype
+        kind = torch.complex64 if line.sort.kind is Kind.COMPLEX else kind
         given[name] = torch.zeros(shape, dtype=kind, requires_grad=True)
     return given
 
@@ -104,12 +109,12 @@ def launches(
     vars(module)["start"] = lambda kernel, programs, *launch: found.append((kernel, *launch))
     try:
         for cu_seqlens in (None, torch.tensor([0, TOKENS]))[: 1 + packed]:
-            o, _ = module.mix(**inputs, mode="parallel", cu_seqlens=cu_seqlens)
-            o.sum().backward()
-            if "recurrent" in getattr(module, "WITHOUT", {}):
-                continue
-            with torch.no_grad():
-                module.mix(**inputs, mode="recurrent", cu_seqlens=cu_seqlens)
+            first, *others = module.MODES
+            o, _ = module.mix(**inputs, mode=first, cu_seqlens=cu_seqlens)
+            o.abs().sum().backward()
+            for mode in others:
+                with torch.no_grad():
+                    module.mix(**inputs, mode=mode, cu_seqlens=cu_seqlens)
     finally:
         vars(module)["start"] = real
     return found

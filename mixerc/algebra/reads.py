@@ -57,28 +57,28 @@ class Reads:
         """The sum over an axis of a product, term by term."""
         total = number(0)
         for term in _expanded(expr, self.states):
-            inside = [f for f in term if axis in f.sort.axes]
-            outside = [f for f in term if axis not in f.sort.axes]
-            held = [f for f in inside if reads_state(f, self.states)]
-            if any(reads_state(f, self.states) for f in outside) or len(held) > 1:
-                raise NotLinear(
-                    f"`{show_expr(expr)}` multiplies two reads of states", expr.span, SEVERAL
-                )
+            parts = [f if self._held(f) else self.rewrite(f) for f in term]
+            inside = [f for f in parts if axis in f.sort.axes]
+            outside = [f for f in parts if axis not in f.sort.axes]
+            held = [f for f in inside if self._held(f)]
+            if any(map(self._held, outside)) or len(held) > 1:
+                raise NotLinear(f"`{show_expr(expr)}` multiplies two states", expr.span, SEVERAL)
             local = [f for f in inside if f not in held]
             summed = self._readout(held[0], local, axis) if held else contracted(local, axis)
             total = apply("add", total, apply("mul", product(outside), summed))
         return total
 
+    def _held(self, factor: Expr) -> bool:
+        """Whether a factor is a state itself; any other that reads one has readouts of its own."""
+        return isinstance(factor, Read) and factor.name in self.states
+
     def _readout(self, state: Expr, query: list[Expr], axis: Axis) -> Expr:
-        match state:
-            case Read(name=name, time=time, sort=sort, span=span):
-                known = self.key_axes.setdefault(name, (axis,))
-                if known != (axis,):
-                    raise NotLinear(
-                        f"the state {name} is summed over {known[0]} here and {axis} there", span
-                    )
-            case _:
-                raise NotLinear(f"`{show_expr(state)}` is not linear in a state", state.span)
+        assert isinstance(state, Read)
+        name, time, sort, span = state.name, state.time, state.sort, state.span
+        known = self.key_axes.setdefault(name, (axis,))
+        if known != (axis,):
+            reason = f"the state {name} is summed over {known[0]} here and {axis} there"
+            raise NotLinear(reason, span)
         kept = [f for f in query if set(f.sort.axes) & (set(sort.axes) - {axis})]
         if kept:
             raise NotLinear(f"the query `{show_expr(kept[0])}` has an axis of the value", span)

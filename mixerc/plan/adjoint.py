@@ -41,6 +41,7 @@ def adjoint(function: n.ChunkFunction) -> n.ChunkFunction:
         if total is not None:
             for arg, part in _rule(b, node, total):
                 sums.add(arg, part)
+    back = (total for x in reversed(function.handed) if (total := sums.total(x)) is not None)
     return n.ChunkFunction(
         nodes=b.nodes,
         outputs=tuple(
@@ -53,6 +54,7 @@ def adjoint(function: n.ChunkFunction) -> n.ChunkFunction:
             for arriving, (carry, _) in zip(incoming, moved, strict=True)
         ),
         chunk=function.chunk,
+        handed=(*function.handed, *back),
     )
 
 

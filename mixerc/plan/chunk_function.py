@@ -23,17 +23,28 @@ def chunk_function(linear: Linear, chunk: int, logarithms: frozenset[str]) -> n.
     """The chunk function; decays named in `logarithms` are given as `log_<name>`."""
     b = Builder(logarithms)
     states = {state.name: _ChunkState(b, state, chunk, logarithms) for state in linear.states}
-    reads = {readout.name: states[readout.state].read(readout) for readout in linear.readouts}
-    output = _substitute(b, linear.output, reads)
+    reads: dict[str, n.Node] = {}
+    handed: list[n.Node] = []
+    for readout in linear.readouts:
+        plain = lower_product(b, readout.query)
+        query = _substitute(b, plain, reads)
+        if query is not plain:  # it is made of readouts before it
+            handed += [*reads.values(), query]
+        reads[readout.name] = states[readout.state].read(readout, query)
+    output = _substitute(b, lower(b, linear.output), reads)
     carries = tuple((state.carry, state.next()) for state in states.values())
-    return n.ChunkFunction(nodes=b.nodes, outputs=(("o", output),), carries=carries, chunk=chunk)
+    return n.ChunkFunction(
+        nodes=b.nodes,
+        outputs=(("o", output),),
+        carries=carries,
+        chunk=chunk,
+        handed=tuple(dict.fromkeys(handed)),
+    )
 
 
-def _substitute(b: Builder, output: Expr, reads: dict[str, n.Node]) -> n.Node:
-    """The output over rows, with the readouts in their places."""
-    table = {name: b.load(name, node.axes) for name, node in reads.items()}
-    node = lower(b, output)
-    return rebuilt(b, node, {table[name]: read for name, read in reads.items()})
+def _substitute(b: Builder, node: n.Node, reads: dict[str, n.Node]) -> n.Node:
+    """The node over rows, with readouts in their places."""
+    return rebuilt(b, node, {b.load(name, read.axes): read for name, read in reads.items()})
 
 
 def rebuilt(b: Builder, node: n.Node, by: dict[n.Node, n.Node]) -> n.Node:
@@ -68,10 +79,10 @@ class _ChunkState:
         self.groups = _grouped(b, state, logarithms)
         self.carry = b.carry(state.name, state.axes)
 
-    def read(self, readout: Readout) -> n.Node:
+    def read(self, readout: Readout, query: n.Node) -> n.Node:
         """One readout: what the chunk's own tokens wrote, and what the carried state holds."""
         b, groups = self.b, self.groups
-        query = b.spread(lower_product(b, readout.query), (n.ROW,))
+        query = b.spread(query, (n.ROW,))
         along = groups.keys
         start = query if along is None or readout.before else b("mul", query, along.value(b))
         rows = grown(b, start, along, self.chunk, "right").levels
@@ -178,13 +189,17 @@ class _ChunkState:
         keys = grown(b, self._key(write), groups.keys, self.chunk, "left").levels
         values = grown(b, self._value(write), groups.values, self.chunk, "left").levels
         prefixes = self._value_prefix(readout)
+        plain = None
+        if groups.keys is None:  # scores are the same at every level
+            plain = b.contract(query, b.rename(keys[0], n.ROW, n.KEY_ROW), self.state.key_axes)
         terms = []
         if not readout.before:
             score = b.contract(query, self._key(write), self.state.key_axes)
             terms.append(b("mul", score, self._value(write)))
         for level, w in enumerate(widths(self.chunk)):
             value = b.rename(b.halves(values[level], w, "left"), n.row_axis(w), n.key_axis(w))
-            mixed = b.contract(self._level(rows, keys, w), value, (n.key_axis(w),))
+            scores = self._level(rows, keys, w) if plain is None else b.block(plain, w)
+            mixed = b.contract(scores, value, (n.key_axis(w),))
             decayed = b("mul", b.halves(prefixes[level], w, "right"), mixed)
             terms.append(b.place(decayed, w, "right"))
         return b.add_all(terms)

@@ -49,13 +49,15 @@ class Kernel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """The kernels of one direction of one mode, in order, and what comes out of them."""
+    """The kernels of one direction of one mode, in order, and what comes out of them; `handed` are
+    rows at which a backend may cut kernels."""
 
     chunk: int
     kernels: tuple[Kernel, ...]
     outputs: tuple[tuple[str, n.Node], ...]
     carries: tuple[tuple[n.Carry, n.Node], ...]
     boundaries: tuple[n.Carry, ...] = ()
+    handed: tuple[n.Node, ...] = ()
 
 
 SCALARS = (n.Number, n.Size)
@@ -81,6 +83,7 @@ def distribute(
         outputs=function.outputs,
         carries=function.carries,
         boundaries=tuple(carry for carry, _ in function.carries) if boundaries else (),
+        handed=function.handed,
     )
 
 
@@ -102,7 +105,8 @@ class _Cut:
         sequential = self.reached & ancestors(function.nodes, self.nexts) - set(self.carries)
         if function.chunk == 1:
             reads = {x for x in self.reached if set(x.args) & set(self.carries)}
-            sequential |= reads & self.needed
+            sequential |= reads & self.needed  # and what one read's query makes of another read
+            sequential = self.reached & ancestors(function.nodes, sequential) - set(self.carries)
         self.scanned = sequential
         self.boundaries = boundaries
 

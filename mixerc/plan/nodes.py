@@ -234,7 +234,8 @@ class ChunkFunction:
 
     `carries` are (carry, next value); for an adjoint they run from the last chunk to the first.
     `nodes` holds every node, arguments first. The states in `still` may have any value without
-    changing the outputs: they have no cotangent.
+    changing the outputs: they have no cotangent. Those in `handed` are rows that one state's read
+    hands to another's: where kernels are cut, if they are cut at all.
     """
 
     nodes: tuple[Node, ...]
@@ -242,3 +243,4 @@ class ChunkFunction:
     carries: tuple[tuple[Carry, Node], ...]
     chunk: int
     still: frozenset[str] = frozenset()
+    handed: tuple[Node, ...] = ()

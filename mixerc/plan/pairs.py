@@ -80,8 +80,10 @@ class Pairs:
                 return _power(b, self._pair(base), power)
             case _ if real:
                 return (b(primitive, *(arg[0] for arg in args)),)
-            case _:
+            case _ if primitive in RULES:
                 return RULES[primitive](b, *map(self._pair, args))
+            case _:
+                raise ValueError(f"`{primitive}` of complex numbers has no real form here yet")
 
 
 def _is_zero(node: n.Node) -> bool:
@@ -149,7 +151,7 @@ def _sqrt(b: Builder, x: Pair) -> Pair:
 
 def _power(b: Builder, base: Pair, power: Fraction) -> Pair:
     if power.denominator != 1:
-        raise NotImplementedError(f"a complex number to the power of {power}")
+        raise ValueError(f"a complex number to the power of {power} has no real form here yet")
     made = base
     for _ in range(abs(int(power)) - 1):
         made = _mul(b, made, base)

@@ -6,13 +6,14 @@ where next state = factor * state + addend, elementwise, else row by row. The ad
 form, from the last row to the first.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from mixerc.algebra.stages import Recurrence
 from mixerc.ir.expr import Expr, Read
 from mixerc.ir.mixer import State
 from mixerc.ir.sorts import Kind, Time
-from mixerc.ir.walk import map_children
+from mixerc.ir.walk import map_children, walk
 from mixerc.plan import nodes as n
 from mixerc.plan.adjoint import adjoint
 from mixerc.plan.build import Builder
@@ -76,15 +77,28 @@ def row_function(found: Recurrence) -> n.ChunkFunction:
     b = Builder()
     before = {state.name: _carry(b, state) for state in found.states}
     after: dict[str, n.Node] = {}
-    for state, update in zip(found.states, found.updates, strict=True):
+    for name, update in _in_order(found):
         made = _over_rows(b, update, before, after)
-        after[state.name] = b.laid_as(made, before[state.name].axes)
+        after[name] = b.laid_as(made, before[name].axes)
     output = b.spread(_over_rows(b, found.output, before, after), (n.ROW,))
-    carries = tuple((before[name], node) for name, node in after.items())
+    carries = tuple((before[state.name], after[state.name]) for state in found.states)
     still = frozenset() if found.peak is None else frozenset({found.peak.name})
     return n.ChunkFunction(
         nodes=b.nodes, outputs=(("o", output),), carries=carries, chunk=ROWS, still=still
     )
+
+
+def _in_order(found: Recurrence) -> Iterator[tuple[str, Expr]]:
+    """The updates, each behind those that it reads at the same token."""
+    waiting = {s.name: update for s, update in zip(found.states, found.updates, strict=True)}
+    while waiting:
+        ready = next(name for name, e in waiting.items() if not _now(e) & waiting.keys())
+        yield ready, waiting.pop(ready)
+
+
+def _now(expr: Expr) -> set[str]:
+    """What an expression reads at its own token."""
+    return {e.name for e in walk(expr) if isinstance(e, Read) and e.time is not Time.PREVIOUS}
 
 
 def _carry(b: Builder, state: State) -> n.Carry:

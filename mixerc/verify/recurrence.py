@@ -95,8 +95,10 @@ def run_linear(
         )
         for part in linear.states
     }
-    reads = {readout.name: _read(tokens, linear, readout, held) for readout in linear.readouts}
-    whole = replace(tokens, values={**tokens.values, **reads})
+    whole = tokens
+    for readout in linear.readouts:  # its query may be made of those before it
+        read = _read(whole, linear, readout, held)
+        whole = replace(whole, values={**whole.values, readout.name: read})
     o = whole.settled(whole.of(linear.output), _output_dims(mixer.core.output.sort))
     return o, {name: states[-1] for name, states in held.items()}
 

@@ -31,7 +31,7 @@ def asked(kernel, arguments, dtype):
 
 def passed(name):
     """Whether a number is given at the launch, and is not fixed in the binary."""
-    return name in ("length", "HEADS") or name.endswith("_heads")
+    return name in ("length", "HEADS", "tokens", "sequences") or name.endswith("_heads")
 
 
 @functools.cache

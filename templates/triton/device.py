@@ -76,8 +76,15 @@ def sigmoid(x):
 
 
 @triton.jit
+def log1p(x):
+    """log(1 + x) for x >= 0, and what is lost when 1 + x is rounded."""
+    whole = 1 + x
+    return tl.log(whole) + (x - (whole - 1)) / whole
+
+
+@triton.jit
 def softplus(x):
-    return tl.maximum(x, x * 0) + tl.log(1 + tl.exp(-tl.abs(x)))
+    return tl.maximum(x, x * 0) + log1p(tl.exp(-tl.abs(x)))
 
 
 @triton.jit
@@ -87,7 +94,8 @@ def logsigmoid(x):
 
 @triton.jit
 def tanh(x):
-    return 2 * sigmoid(2 * x) - 1
+    less = expm1(-2 * tl.abs(x))
+    return tl.where(x < 0, less, -less) / (2 + less)
 
 
 @triton.jit
@@ -102,7 +110,20 @@ def relu(x):
 
 @triton.jit
 def expm1(x):
-    return tl.exp(x) - 1
+    """Where e^x - 1 cancels, its series, summed from the last term on."""
+    near = tl.minimum(tl.maximum(x, -0.5), 0.5)
+    if x.dtype == tl.float64:
+        total = (((near + 16) * near + 240) * near + 3360) * near + 43680
+        total = ((total * near + 524160) * near + 5765760) * near + 57657600
+        total = ((total * near + 518918400) * near + 4151347200) * near + 29059430400
+        total = ((total * near + 174356582400) * near + 871782912000) * near + 3487131648000
+        total = (total * near + 10461394944000) * near + 20922789888000
+        total = total * near / 20922789888000
+    else:
+        total = (((near + 8) * near + 56) * near + 336) * near + 1680
+        total = ((total * near + 6720) * near + 20160) * near + 40320
+        total = total * near / 40320
+    return tl.where(tl.abs(x) < 0.5, total, tl.exp(x) - 1)
 
 
 @triton.jit

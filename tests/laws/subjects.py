@@ -17,7 +17,7 @@ from mixerc.verify.suite import verify
 SPECS = Path(__file__).parents[2] / "specs"
 LINEAR = (
     *("linear_attention", "performer", "based", "retnet", "lightning"),
-    *("gla", "hgrn2", "mamba2", "rwkv5", "rwkv6", "mlstm"),
+    *("gla", "hgrn2", "mamba2", "rwkv5", "rwkv6", "mlstm", "gsa"),
 )
 MASKED = (
     *("alibi", "attention", "bigbird", "block_sparse", "dilated", "documents", "fixed"),
@@ -36,7 +36,6 @@ SCANS = (
         "minlstm",
         "hgrn",
         "gateloop",
-        "gsa",
     ),
 )
 BY_TOKEN = ("rnn", "gru", "lstm", "slstm", "deltanet", "gated_deltanet", "kda", "rwkv7")

@@ -64,7 +64,7 @@ def test_random_specs(text: str, seed: int, data) -> None:
 
 
 @pytest.mark.parametrize("tokens", [31, 389])
-@pytest.mark.parametrize("name", ["lru", "mamba", "gsa", "rwkv4"])
+@pytest.mark.parametrize("name", ["lru", "mamba", "gateloop", "rwkv4"])
 def test_blocks_side_by_side(name: str, tokens: int) -> None:
     """Narrow states: blocks of rows side by side, both ways, and the rows that no block holds."""
     axes = {"d_model": 2, "E": 2, "N": 2, "K": 2, "V": 2, "M": 2}
@@ -88,5 +88,16 @@ state h[E], g[E]
 h[t] = sigmoid(rows_of) * h[t-1] + scanned * by_rows
 g[t] = tanh(g[t-1] + all_g) + last_h * h[t-1]
 o[E] = h[t] * last_h + g[t] * all_g
+"""
+    check(states_law(subject_of_text(text), Case(tokens=9, axes={"E": 3})))
+
+
+def test_states_declared_in_another_order_than_they_are_solved() -> None:
+    text = """mixer m(E)
+a[E], u[E] = x | linear
+state h[E], g[E]
+g[t] = a * g[t-1] + u
+h[t] = a * h[t-1] + g[t]
+o[E] = h[t]
 """
     check(states_law(subject_of_text(text), Case(tokens=9, axes={"E": 3})))

@@ -120,11 +120,11 @@ def _gradients(inputs: dict[str, Tensor], run: Any, weight: Tensor) -> dict[str,
 
 LINEAR = (
     *("linear_attention", "performer", "based", "retnet", "lightning"),
-    *("gla", "hgrn2", "mamba2", "rwkv5", "rwkv6", "mlstm"),
+    *("gla", "hgrn2", "mamba2", "rwkv5", "rwkv6", "mlstm", "gsa"),
 )
 SCANS = (
     *("s5", "lru", "mamba", "rglru", "rwkv4", "mingru", "minlstm", "hgrn"),
-    *("gateloop", "gsa"),
+    "gateloop",
 )
 BY_TOKEN = ("rnn", "gru", "lstm", "deltanet", "gated_deltanet", "kda", "rwkv7")
 

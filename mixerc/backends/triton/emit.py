@@ -44,6 +44,15 @@ ROWS = Target(
     ),
     imports=("triton", "imports.py"),
 )
+ROWS_BUNDLE = Target(
+    name="bundle",
+    needs="torch and the binaries of its kernels, which lie beside it",
+    helpers=(
+        *(("triton", "device.py"), ("triton", "scans.py"), ("triton", "binary.py")),
+        *(("triton", "run.py"), ("triton", "rows.py")),
+    ),
+    imports=("triton", "imports.py"),
+)
 BUNDLE = Target(
     name="bundle",
     needs="torch and the binaries of its kernels, which lie beside it",
@@ -79,7 +88,13 @@ def emit_attention(hardware: Hardware, mixer: Mixer, plan: SweepPlan, spec: str)
 
 
 def emit_recurrence(
-    hardware: Hardware, mixer: Mixer, plan: RecurrencePlan, spec: str, *, sequential: str = ""
+    hardware: Hardware,
+    mixer: Mixer,
+    plan: RecurrencePlan,
+    spec: str,
+    *,
+    sequential: str = "",
+    target: Target = ROWS,
 ) -> GeneratedModule:
     """The same for a recurrence; `sequential` says why it has no parallel mode."""
     runs = Runs(
@@ -91,19 +106,12 @@ def emit_recurrence(
     core = Core(mixer, plan, runs, every_axis=True)
     views = row_programs(core, plan, hardware)
     kernels = "\n\n".join((row_tiles(views, hardware), *map(_program, views)))
-    return module_file(core, kernels, spec, ROWS)
+    return module_file(core, kernels, spec, target)
 
 
 def refuse_attention(mixer: Mixer, plan: SweepPlan, spec: str) -> GeneratedModule:
     """Raises ValueError: the launches of a sweep are not made beforehand yet."""
     raise ValueError(f"{mixer.name} is masked attention, of which there are no bundles yet")
-
-
-def refuse_recurrence(
-    mixer: Mixer, plan: RecurrencePlan, spec: str, *, sequential: str = ""
-) -> GeneratedModule:
-    """Raises ValueError: the launches of scans are not made beforehand yet."""
-    raise ValueError(f"{mixer.name} is a recurrence, of which there are no bundles yet")
 
 
 def _tiles(views: tuple[LaunchView, ...], hardware: Hardware, chunk: int) -> str:

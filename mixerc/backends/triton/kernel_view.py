@@ -35,7 +35,8 @@ class KernelView:
     """A kernel's text, and what its launch has to give: pointers, heads, numbers and axes.
 
     `before` and `after` stand around the loop of a scan, `step` are the loop's first lines, and
-    `steps` is the number of tokens of a step.
+    `steps` is the number of tokens of a step; `more` are numbers that only some kernels take, and
+    `weight` is how many whole tiles one over rows holds at once.
     """
 
     name: str
@@ -53,6 +54,8 @@ class KernelView:
     step: tuple[str, ...] = ()
     steps: str = ""
     tiles: Mapping[str, Dims] = field(default_factory=dict)
+    more: tuple[str, ...] = ()
+    weight: float = 0.0
 
     @property
     def body(self) -> str:
@@ -64,7 +67,7 @@ class KernelView:
     @property
     def integers(self) -> str:
         """The numbers that a kernel is not compiled for."""
-        return str(["length", "HEADS", *self.doors.heads]).replace("'", '"')
+        return str(["length", "HEADS", *self.doors.heads, *self.more]).replace("'", '"')
 
     def held(self, chunk: int, block: int, warps: int) -> float:
         """The most places of tiles that a thread holds at once, with `block` places of each axis.
@@ -140,4 +143,5 @@ def view(
         step=step,
         steps=steps,
         tiles=tiles,
+        more=more,
     )

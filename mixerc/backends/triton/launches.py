@@ -49,7 +49,15 @@ class Launches:
     multiplied: set[n.Node] = field(default_factory=set)
 
     def cut(self, roots: list[n.Node]) -> None:
-        """What the kernels of the roots share."""
+        """What the kernels of the roots share, and what one state's read hands to another's."""
+        every = set(ancestors(roots, self.buffers))
+        for node in (x for x in self.program.handed if x in every and x not in self.buffers):
+            self.cut_one([node])
+            self.store([node])
+        self.cut_one(roots)
+
+    def cut_one(self, roots: list[n.Node]) -> None:
+        """What the kernels of one set of roots share."""
         waiting = cuts(roots, self.buffers)
         self.multiplied |= {x for x in waiting if only_multiplied(x, roots, self.buffers)}
         while waiting:
@@ -83,7 +91,8 @@ class Launches:
         """Where a kernel is best cut: its halves hold least; nowhere if they hold no less."""
         best: tuple[n.Node, ...] = ()
         for edge in edges(nodes, self.buffers):
-            first = [self._held(self._map(x, rows=False)) for x in _alike(edge)]
+            # A kernel that would make several of them at once makes one, where it is too large.
+            first = [self._held(self._map((x,), rows=False)) for x in edge]
             known = dict(self.buffers)
             self.buffers |= {node: f"half_{index}" for index, node in enumerate(edge)}
             second = self._held(self._map(nodes, rows=rows))

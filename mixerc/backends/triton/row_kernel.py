@@ -6,7 +6,7 @@ itself a sum over such an axis, each program stores its part of the sum, and the
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mixerc.backends.triton.body import Body
 from mixerc.backends.triton.carried import fixed, state_before, state_dims, state_name
@@ -14,6 +14,7 @@ from mixerc.backends.triton.cuts import ancestors
 from mixerc.backends.triton.kernel_view import CHUNK, KernelView, store, view
 from mixerc.backends.triton.memory import CHUNKS, SEQUENCES, TOKENS, Doors, Held, Rows
 from mixerc.backends.triton.partial import partial_sums
+from mixerc.backends.triton.pressure import most_held
 from mixerc.backends.triton.scope import Scope
 from mixerc.backends.triton.tiles import TilePrinter
 from mixerc.backends.triton.token_kernel import Out, spec_axes
@@ -25,12 +26,15 @@ from mixerc.backends.triton.values import (
     block_of,
     dims_of,
     first_of,
+    places_of,
     shape_text,
     size_of,
 )
 from mixerc.plan import nodes as n
 from mixerc.plan.distribute import Kernel, Schedule
 from mixerc.plan.pairs import Pairs
+
+_ROWS, _BLOCK = 16, 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +132,7 @@ class _Writing:
         self.scope = Scope()
         self.states: dict[n.Node, Value] = {}
         self.totals: dict[Out, Value] = {}
+        self.widths: list[int] = []
 
     def view(self, kept: bool) -> RowView:
         """The view."""
@@ -161,7 +166,17 @@ class _Writing:
             steps="CHUNK",
             more=("tokens", "sequences") if self.parts else (),
         )
-        return RowView(kernel=kernel, parts=self.parts)
+        return RowView(kernel=replace(kernel, weight=self._weight(kernel)), parts=self.parts)
+
+    def _weight(self, kernel: KernelView) -> float:
+        """How many tiles of a state's rows live at once: variables, what the widest scan goes over,
+        and the addresses of complex numbers, of which every second word is theirs."""
+        dims = max(kernel.tiles.values(), key=len, default=())
+        loop = (f"    {line}" for line in kernel.lines)
+        text = (*kernel.before, "for step:", *loop, *kernel.after)
+        held = most_held(text, kernel.tiles, _ROWS, _BLOCK) / places_of(dims, _ROWS, _BLOCK)
+        halves = sum(bool(out.half) for out in self.outs)
+        return held + max(self.widths, default=0) + 5 * halves
 
     @property
     def reverse(self) -> bool:
@@ -243,6 +258,7 @@ class _Writing:
         lasts = [state.text for state in states]
         arguments = ", ".join((*texts, *lasts, *rows, str(scan.reverse)))
         body.put(f"{', '.join((*names, *lasts))} = {function}({arguments})")
+        self.widths.append(len(forms) * (1 + both))
         if scan.reverse:  # what arrives in rows that there are not counts in no sum over rows
             for name in names:
                 body.put(f"{name} = tl.where({rows[1]}, {name}, 0.0)")

@@ -6,7 +6,7 @@ STREAMS = ("q", "k", "v", "a")
 PARAMS = ()
 DECAYS = ("a",)
 MODES = ("parallel", "recurrent")
-OPS = f"mixerc_5e374b971564_{zlib.crc32(__name__.encode()):08x}"
+OPS = f"mixerc_378200e13e3f_{zlib.crc32(__name__.encode()):08x}"
 
 
 REGISTERS = {"maxnreg": 255}
@@ -428,7 +428,7 @@ def recurrent_1(
             other=0.0,
         ).to(ACC)
         product_2 = product * a_tile
-        dot_3 = tl.sum(product_2[None, :] * tl.permute(S_state, (1, 0)), axis=1)
+        dot_3 = tl.sum(product_2[:, None] * S_state, axis=0)
         total = dot_2 + dot_3
         product_3 = S_state * a_tile[:, None]
         dot_4 = k_tile[:, None] * v_tile[None, :]

@@ -12,22 +12,17 @@ WITHOUT = {
         " taken one after the other"
     ),
 }
-OPS = f"mixerc_bde652160251_{zlib.crc32(__name__.encode()):08x}"
+OPS = f"mixerc_49af4f73874b_{zlib.crc32(__name__.encode()):08x}"
 
 
-def recurrent_1(Rz, Rr, Rn):
-    """All rows at once."""
-    return (Rz, Rr, Rn)
-
-
-def recurrent_2(rows, uz, rename, un, ur, rename_2, rename_3, b, h):
+def recurrent_1(rows, uz, Rz, un, ur, Rr, Rn, b, h):
     """From token to token."""
     all_h = [h := h.unsqueeze(2)]
     for row in by_rows(rows, uz, un, ur):
         (uz, un, ur,) = row
-        dot = h @ rename.mT  # [c, E]
-        dot_2 = h @ rename_2.mT  # [c, E]
-        dot_3 = h @ rename_3.mT  # [c, E]
+        dot = h @ Rz.mT  # [c, E]
+        dot_2 = h @ Rr.mT  # [c, E]
+        dot_3 = h @ Rn.mT  # [c, E]
         total = uz + dot  # [c, E]
         # [c, E]
         total_2 = torch.addcmul(
@@ -42,38 +37,22 @@ def recurrent_2(rows, uz, rename, un, ur, rename_2, rename_3, b, h):
 
 def recurrent_piece(rows, streams, constants, states, size):
     """The recurrent mode: the same, a token at a time."""
-    Rz, Rr, Rn, uz, un, ur, b = constants[
+    uz, Rz, un, ur, Rr, Rn, b = streams[
         1
-    ], constants[0], constants[2], streams[1], streams[2], streams[0], constants[3]
-    (rename, rename_2, rename_3,) = recurrent_1(Rz, Rr, Rn)
-    (h, total_2, last_h), = recurrent_2(
-        rows,
-        uz,
-        rename,
-        un,
-        ur,
-        rename_2,
-        rename_3,
-        b,
-        states[0],
-    )
+    ], constants[1], streams[2], streams[0], constants[0], constants[2], constants[3]
+    (h, total_2, last_h), = recurrent_1(rows, uz, Rz, un, ur, Rr, Rn, b, states[0])
     made = (total_2,)
     return made, (last_h,)
 
 
-def states_1(Rz, Rr, Rn):
-    """All rows at once."""
-    return (Rz, Rr, Rn)
-
-
-def states_2(rows, uz, rename, un, ur, rename_2, rename_3, b, h):
+def states_1(rows, uz, Rz, un, ur, Rr, Rn, b, h):
     """From token to token."""
     all_h = [h := h.unsqueeze(2)]
     for row in by_rows(rows, uz, un, ur):
         (uz, un, ur,) = row
-        dot = h @ rename.mT  # [c, E]
-        dot_2 = h @ rename_2.mT  # [c, E]
-        dot_3 = h @ rename_3.mT  # [c, E]
+        dot = h @ Rz.mT  # [c, E]
+        dot_2 = h @ Rr.mT  # [c, E]
+        dot_3 = h @ Rn.mT  # [c, E]
         total = uz + dot  # [c, E]
         # [c, E]
         total_2 = torch.addcmul(
@@ -88,11 +67,10 @@ def states_2(rows, uz, rename, un, ur, rename_2, rename_3, b, h):
 
 def states_piece(rows, streams, constants, states, size):
     """The states before each row of the piece, and after it."""
-    Rz, Rr, Rn, uz, un, ur, b = constants[
+    uz, Rz, un, ur, Rr, Rn, b = streams[
         1
-    ], constants[0], constants[2], streams[1], streams[2], streams[0], constants[3]
-    (rename, rename_2, rename_3,) = states_1(Rz, Rr, Rn)
-    (h, total_2, last_h), = states_2(rows, uz, rename, un, ur, rename_2, rename_3, b, states[0])
+    ], constants[1], streams[2], streams[0], constants[0], constants[2], constants[3]
+    (h, total_2, last_h), = states_1(rows, uz, Rz, un, ur, Rr, Rn, b, states[0])
     made = (h,)
     return made, (last_h,)
 
@@ -114,9 +92,6 @@ def backward_1(h, uz, Rz, un, ur, Rr, Rn, b):
     tanh_ = torch.tanh(torch.addcmul(un, sigmoid__2, total_3))  # [c, E]
     difference = 1 - tanh_ * tanh_  # [c, E]
     return (
-        Rz,
-        Rr,
-        Rn,
         h,
         sigmoid_,
         sigmoid__3,
@@ -133,9 +108,9 @@ def backward_1(h, uz, Rz, un, ur, Rr, Rn, b):
 def backward_2(
     rows,
     h,
-    rename,
-    rename_2,
-    rename_3,
+    Rz,
+    Rr,
+    Rn,
     sigmoid_,
     sigmoid__3,
     sigmoid__2,
@@ -181,13 +156,13 @@ def backward_2(
         total_4 = d_o + d_h  # [c, E]
         product_4 = total_4 * sigmoid__3 * difference  # [c, E]
         product_5 = product_4 * sigmoid__2  # [c, E]
-        dot_4 = product_5 @ rename_3  # [c, E'/E]
+        dot_4 = product_5 @ Rn  # [c, E']
         product_6 = product_4 * total_3 * product  # [c, E]
         # [c, E]
         total_5 = torch.addcmul(-(total_4 * tanh_ * product_2), total_4 * h, product_3)
-        dot_5 = product_6 @ rename_2  # [c, E'/E]
-        dot_6 = total_5 @ rename  # [c, E'/E]
-        total_6 = dot_4 + dot_5 + dot_6  # [c, E'/E]
+        dot_5 = product_6 @ Rr  # [c, E']
+        dot_6 = total_5 @ Rz  # [c, E']
+        total_6 = dot_4 + dot_5 + dot_6  # [c, E']
         total_7 = torch.addcmul(total_6, total_4, sigmoid_)  # [c, E]
         d_h = total_7
         all_d_h.append(d_h)
@@ -196,7 +171,7 @@ def backward_2(
 
 def backward_3(
     h,
-    rename_4,
+    rename,
     sigmoid__3,
     sigmoid__2,
     total_3,
@@ -213,12 +188,12 @@ def backward_3(
     product_4 = total_4 * sigmoid__3 * difference  # [c, E]
     product_5 = product_4 * sigmoid__2  # [c, E]
     summed = product_5.sum(-2)  # [E]
-    dot_7 = product_5.mT @ rename_4  # [E, E'/E]
+    dot_7 = product_5.mT @ rename  # [E, E']
     product_6 = product_4 * total_3 * product  # [c, E]
     total_5 = torch.addcmul(-(total_4 * tanh_ * product_2), total_4 * h, product_3)  # [c, E]
-    dot_8 = product_6.mT @ rename_4  # [E, E'/E]
-    dot_9 = total_5.mT @ rename_4  # [E, E'/E]
-    return (product_4, summed, product_6, total_5, dot_7, dot_8, dot_9)
+    dot_8 = product_6.mT @ rename  # [E, E']
+    dot_9 = total_5.mT @ rename  # [E, E']
+    return (product_4, summed, dot_7, product_6, dot_8, total_5, dot_9)
 
 
 def backward_piece(rows, streams, constants, states, size, boundaries):
@@ -229,9 +204,6 @@ def backward_piece(rows, streams, constants, states, size, boundaries):
     (h,) = boundaries
     (
         rename,
-        rename_2,
-        rename_3,
-        rename_4,
         sigmoid_,
         sigmoid__3,
         sigmoid__2,
@@ -245,9 +217,9 @@ def backward_piece(rows, streams, constants, states, size, boundaries):
     (d_h, total_7, last_d_h), = backward_2(
         rows,
         h,
-        rename,
-        rename_2,
-        rename_3,
+        Rz,
+        Rr,
+        Rn,
         sigmoid_,
         sigmoid__3,
         sigmoid__2,
@@ -260,9 +232,9 @@ def backward_piece(rows, streams, constants, states, size, boundaries):
         product_3,
         states[0],
     )
-    (product_4, summed, product_6, total_5, rename_5, rename_6, rename_7,) = backward_3(
+    (product_4, summed, dot_7, product_6, dot_8, total_5, dot_9,) = backward_3(
         h,
-        rename_4,
+        rename,
         sigmoid__3,
         sigmoid__2,
         total_3,
@@ -274,7 +246,7 @@ def backward_piece(rows, streams, constants, states, size, boundaries):
         product_2,
         product_3,
     )
-    made = (total_5, product_4, product_6, rename_7, rename_6, rename_5, summed)
+    made = (total_5, product_4, product_6, dot_9, dot_8, dot_7, summed)
     return made, (last_d_h,)
 
 

@@ -26,7 +26,6 @@ SCANS = {
     "minlstm": ["h"],
     "hgrn": ["h"],
     "gateloop": ["S"],
-    "gsa": ["P", "S"],
 }
 BY_TOKEN = {
     "rnn": ("h",),

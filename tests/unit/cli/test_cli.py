@@ -288,9 +288,14 @@ def test_what_only_goes_token_by_token_is_compiled_too(elsewhere) -> None:
 
 
 def test_a_target_without_kernels_is_refused_in_a_sentence(elsewhere) -> None:
-    for command in (("compile", "rnn", "-o", "rnn.py"), ("verify", "rnn", "--quick")):
-        assert "no Triton kernels yet" in one_line(*command, "--target", "triton", code=1)
-    assert list(elsewhere.iterdir()) == []
+    made = elsewhere / "made.mix"
+    made.write_text(
+        "mixer made(E)\nu[E] = x | linear\nstate h[E] complex\n"
+        "h[t] = h[t-1] + log(complex(u, 1))\no[E] = real(h[t])\n"
+    )
+    for command in (("compile", made, "-o", "made.py"), ("verify", made, "--quick")):
+        assert "no real form here yet" in one_line(*command, "--target", "triton", code=1)
+    assert list(elsewhere.iterdir()) == [made]
 
 
 def test_new_writes_a_spec_that_checks(elsewhere) -> None:

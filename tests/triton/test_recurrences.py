@@ -1,0 +1,91 @@
+"""Scans and token loops in Triton's interpreter, in float64: no wrong formula agrees to 1e-10."""
+
+from random import Random
+
+import pytest
+import torch
+
+from mixerc.verify.carry import carry_law, packed_law
+from mixerc.verify.cases import Case, random_case
+from mixerc.verify.causality import rows_law
+from mixerc.verify.modes import reference_law, states_law
+from mixerc.verify.precision import precision_law
+from tests.laws.subjects import BY_TOKEN, SCANS, check, subject, subject_of_text
+
+every_recurrence = pytest.mark.parametrize("name", [*SCANS, *BY_TOKEN])
+
+COUPLED = """mixer coupled(E)
+z[E], w[E] = x | linear
+state g[E] complex
+state h[E]
+g[t] = complex(0.5, w) * conj(g[t-1]) + tanh(h[t-1]) * z
+h[t] = real(g[t]) * h[t-1] + z
+o[E] = h[t] + abs(g[t])
+"""
+CASCADE = """mixer cascade(E, N)
+a[E], u[E] = x | linear | sigmoid
+b[N], c[N] = x | linear
+state m[E], h[E, N], r
+m[t] = a * m[t-1] + u
+r[t] = 0.9 * r[t-1] + sum[E](m[t-1] * u)
+h[t] = a * h[t-1] + m[t] * b * exp(-r[t] * r[t])
+o[E] = (h[t-1] * h[t]) @ c
+"""
+
+
+def a_case(name: str, tokens: int, batch: int = 1) -> Case:
+    return random_case(subject(name, "triton"), Random(tokens), tokens=tokens, batch=batch)
+
+
+@every_recurrence
+def test_modes_agree_with_the_equations(name: str) -> None:
+    check(reference_law(subject(name, "triton"), a_case(name, 21, batch=2)))
+
+
+@pytest.mark.parametrize("name", ["mamba", "s5", "rwkv4", "rglru", "lstm", "deltanet"])
+def test_states_go_in_and_come_out(name: str) -> None:
+    check(states_law(subject(name, "triton"), a_case(name, 40)))
+
+
+@pytest.mark.parametrize("name", ["mamba", "lru", "rwkv4", "slstm", "kda"])
+def test_packed_sequences_are_apart(name: str) -> None:
+    of = subject(name, "triton")
+    check(packed_law(of, a_case(name, 20), (0, 3, 3, 20), of.modes[0]))
+
+
+@pytest.mark.parametrize("name", ["mingru", "gru"])
+def test_a_run_in_two_parts(name: str) -> None:
+    of = subject(name, "triton")
+    for first in of.modes:
+        for second in of.modes:
+            check(carry_law(of, a_case(name, 20), 9, first, second))
+
+
+@pytest.mark.parametrize("name", ["rglru", "gru"])
+def test_a_nan_stays_in_its_row(name: str) -> None:
+    check(rows_law(subject(name, "triton"), a_case(name, 20, batch=3)))
+
+
+@pytest.mark.parametrize("text", [COUPLED, CASCADE])
+def test_states_that_feed_one_another(text: str) -> None:
+    of = subject_of_text(text, "triton")
+    axes = {"E": 3, "N": 2}
+    check(states_law(of, Case(tokens=19, batch=2, axes=axes)))
+    check(packed_law(of, Case(tokens=19, axes=axes), (0, 1, 17, 19), of.modes[0]))
+
+
+@pytest.mark.parametrize("name", ["mamba", "s5", "rwkv4", "gru"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_rounding(name: str, dtype: torch.dtype) -> None:
+    """At most twice the error of the token recurrence with states in fp32."""
+    of = subject(name, "triton")
+    check(precision_law(of, a_case(name, 33), dtype, draws=3))
+
+
+def test_several_blocks_of_an_axis(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Programs have a part of what is summed over channels, and none has all of them."""
+    of = subject("mamba", "triton")
+    tiles = of.run.module.__dict__["TILES"]
+    monkeypatch.setitem(tiles, "forward_1", (64, 4))
+    monkeypatch.setitem(tiles, "backward_1", (64, 4))
+    check(states_law(of, Case(tokens=37, axes={"E": 5, "N": 2, "d_model": 3})))
