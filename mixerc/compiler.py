@@ -19,7 +19,7 @@ from mixerc.backends.torch.emit import emit as emit_torch
 from mixerc.backends.torch.emit import emit_attention as emit_torch_attention
 from mixerc.backends.torch.emit import emit_landmarks as emit_landmarks
 from mixerc.backends.torch.emit import emit_recurrence as emit_torch_recurrence
-from mixerc.backends.triton.emit import BUNDLE, ROWS_BUNDLE, refuse_attention
+from mixerc.backends.triton.emit import BUNDLE, refuse_attention
 from mixerc.backends.triton.emit import emit as emit_triton
 from mixerc.backends.triton.emit import emit_attention as emit_triton_attention
 from mixerc.backends.triton.emit import emit_recurrence as emit_triton_recurrence
@@ -107,7 +107,7 @@ RECURRENCE_EMITTERS: dict[str, Callable[..., GeneratedModule]] = {
     "triton": partial(emit_triton_recurrence, HARDWARE["sm_90"]),
     **{f"triton:{name}": partial(emit_triton_recurrence, one) for name, one in HARDWARE.items()},
     **{
-        f"bundle:{name}": partial(emit_triton_recurrence, one, target=ROWS_BUNDLE)
+        f"bundle:{name}": partial(emit_triton_recurrence, one, target=BUNDLE)
         for name, one in HARDWARE.items()
     },
 }

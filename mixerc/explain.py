@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from mixerc.accelerators import ACCELERATORS, WIDTHS
 from mixerc.algebra.classify import Algebra, classify
-from mixerc.algebra.linear import Linear, LinearState, decay_names
+from mixerc.algebra.linear import Linear, LinearState, Scaled, decay_names
 from mixerc.algebra.masks.translate import MaskError
 from mixerc.algebra.masks.words import mask_lines
 from mixerc.diagnostics.diagnostic import Diagnostic
@@ -178,6 +178,16 @@ def _forms(linear: Linear) -> Iterable[str]:
         yield f"  {state.name}[t] = sum_(s<=t){run} ({writes})[s]"
     for decay in decay_names(linear):
         yield f"  the decay {decay} may be given as log_{decay}"
+    if linear.scaled is not None:
+        yield from _scaled(linear.scaled)
+
+
+def _scaled(scaled: Scaled) -> Iterable[str]:
+    """What is computed instead, so that nothing overflows."""
+    names, peak = " and ".join(sorted(scaled.names)), scaled.peak
+    update = show_expr(scaled.update).replace(scaled.before, f"{peak}[t-1]")
+    yield f"  {names} are kept as e^-{peak} times themselves, with {peak}[t] = {update}:"
+    yield f"  what reads them is the same for every {peak}, and no exponent formed is above 0"
 
 
 def _bracketed(expr: Expr) -> str:

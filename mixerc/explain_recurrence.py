@@ -73,7 +73,7 @@ def _traffic(found: Recurrence, sizes: Mapping[str, float]) -> Iterator[str]:
         least = _floor(program, sizes)
         yield f"  {name:<10}{moved:>12,}{least:>12,}{moved / least:>8.1f}"
     if plan.forward is not None:
-        yield "In Triton a direction is one kernel, with states in registers; the backward reads its"
+        yield "In Triton a direction is one kernel with states in registers; the backward reads its"
         yield f"inputs twice, and states that were kept every {KEPT} tokens or more:"
         for name, program, moved in _in_tiles(plan.forward, plan, sizes):
             least = _floor(program, sizes)

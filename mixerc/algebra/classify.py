@@ -1,6 +1,6 @@
 """What kind of mixer the equations are, which modes follow, and for the others why not."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mixerc.algebra.attention import Attention, attention
 from mixerc.algebra.errors import state_other_shape, weight_does_not_split
@@ -9,6 +9,7 @@ from mixerc.algebra.linear import Linear, decay_names, transition
 from mixerc.algebra.masks.extents import Extent, NoCache, Ring
 from mixerc.algebra.masks.mistakes import mask_mistakes
 from mixerc.algebra.recurrence import linear_recurrence, substituted
+from mixerc.algebra.scaled import scaled
 from mixerc.algebra.stages import Recurrence, recurrence
 from mixerc.algebra.sums import linear_sum, unfitting
 from mixerc.algebra.terms import (
@@ -24,6 +25,7 @@ from mixerc.diagnostics.diagnostic import SpecError
 from mixerc.diagnostics.span import NOWHERE, Span
 from mixerc.ir.expr import Expr
 from mixerc.ir.mixer import Mixer, Value
+from mixerc.ir.ranges import environment
 from mixerc.ir.sorts import Kind
 from mixerc.ir.walk import core_expressions, map_core, walk
 
@@ -185,7 +187,8 @@ def _check_states(mixer: Mixer, linear: Linear) -> None:
 
 
 def _kept(linear: Linear) -> str:
-    return ", ".join(f"{s.name}[{', '.join(s.axes)}]" for s in linear.states)
+    states = ", ".join(f"{s.name}[{', '.join(s.axes)}]" for s in linear.states)
+    return states if linear.scaled is None else f"{states}, and a running maximum"
 
 
 def _without(mixer: Mixer, leaves: NotLinear) -> Algebra:
@@ -203,7 +206,9 @@ def _linear(mixer: Mixer) -> Linear:
     inlined = _with_constants(mixer)
     refuse_unsupported(inlined)
     _refuse_complex(inlined)
-    return linear_sum(inlined) if inlined.core.branches else linear_recurrence(inlined)
+    found = linear_sum(inlined) if inlined.core.branches else linear_recurrence(inlined)
+    env = environment([size.name for size in mixer.sizes], mixer.lines)
+    return replace(found, scaled=scaled(found, env))
 
 
 def _with_constants(mixer: Mixer) -> Mixer:

@@ -51,11 +51,26 @@ class Readout:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Linear:
-    """A linear mixer. In `output`, `Read(readout.name)` stands for a readout."""
+    """A linear mixer. In `output`, `Read(readout.name)` stands for a readout, as it does in the
+    queries of later readouts. `scaled` is the form that is computed, where that is another one."""
 
     states: tuple[LinearState, ...]
     readouts: tuple[Readout, ...]
     output: Expr
+    scaled: "Scaled | None" = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scaled:
+    """The states in `names` over e^m. m is the state `peak`; what it is before and after each token
+    reads as a stream of that name, and `update` gives the one from the other."""
+
+    linear: Linear
+    peak: str
+    before: str
+    after: str
+    names: frozenset[str]
+    update: Expr
 
 
 def transition(state: LinearState) -> str:

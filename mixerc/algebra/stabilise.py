@@ -6,7 +6,7 @@ States S[t] = f S[t-1] + exp(x) r with one factor f are kept as S = e^m S', wher
 
 so no exponent formed is above 0. Whatever reads the states has to be the same for (S, exp(x)) and
 for (c S, c exp(x)), for every c > 0: then m cancels, and the rewritten mixer is the same function
-whatever m is. That is what `_Invariant` finds out, by the degree of every part in c.
+whatever m is. That is what `Invariant` finds out, by the degree of every part in c.
 """
 
 from collections.abc import Mapping
@@ -61,18 +61,18 @@ def stabilised(
     """The mixer with a running maximum, or None where nothing calls for one, or where what reads
     the states is no function of their ratios."""
     gated = [g for s in states if (g := _gated(s, updates[s.name], env)) is not None]
-    steep = next((g for g in gated if any(_steep(x, env) for x, _ in g.terms)), None)
+    steep = next((g for g in gated if any(is_steep(x, env) for x, _ in g.terms)), None)
     if steep is None:
         return None
     same = [g for g in gated if g.factor == steep.factor]
     names = frozenset(g.state.name for g in same)
-    peak = _free_name({*updates, *env})
-    found = _Invariant(names=names, peak=_peak_state(peak, same))
+    peak = free_name({*updates, *env})
+    found = Invariant(names=names, peak=_peak_state(peak, same))
     try:
         made = {g.state.name: found.update(g) for g in same}
         others = {n: found.invariant(e) for n, e in updates.items() if n not in names}
         result = found.invariant(output)
-    except _Depends:
+    except Depends:
         return None
     first = next(i for i, state in enumerate(states) if state.name in names)
     order = (*states[:first], found.peak, *states[first:])
@@ -86,7 +86,8 @@ def stabilised(
     )
 
 
-def _free_name(taken: set[str]) -> str:
+def free_name(taken: set[str]) -> str:
+    """A name for a maximum that nothing else has."""
     name = "peak"
     while name in taken:
         name += "_"
@@ -115,7 +116,8 @@ def _gated(state: State, update: Expr, env: Mapping[str, Interval]) -> Gated | N
     return Gated(state=state, factor=form.coefficient, terms=terms)
 
 
-def _steep(exponent: Expr, env: Mapping[str, Interval]) -> bool:
+def is_steep(exponent: Expr, env: Mapping[str, Interval]) -> bool:
+    """Whether powers of an exponent may leave the range of a float."""
     return range_of(exponent, env).high > STEEP
 
 
@@ -140,12 +142,12 @@ def _term(expr: Expr) -> tuple[Expr, Expr]:
     return total, product(rest)
 
 
-class _Depends(Exception):
+class Depends(Exception):
     """The value changes when states and gates are scaled together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Invariant:
+class Invariant:
     """Rewrites what reads scaled states, over a maximum of the exponents that meet there."""
 
     names: frozenset[str]
@@ -154,10 +156,10 @@ class _Invariant:
     def update(self, gated: Gated) -> Expr:
         """The next scaled state."""
         if not set(self.peak.sort.axes) <= set(gated.state.sort.axes):
-            raise _Depends
+            raise Depends
         for expr in (gated.factor, *(e for pair in gated.terms for e in pair)):
             if reads_state(expr, self.names):
-                raise _Depends
+                raise Depends
         now, state = self._peak(Time.T), gated.state
         before = Read(name=state.name, time=Time.PREVIOUS, sort=_at_t(state.sort))
         total = apply("mul", self._kept(gated.factor), before)
@@ -187,13 +189,13 @@ class _Invariant:
         return total
 
     def invariant(self, expr: Expr) -> Expr:
-        """The expression over scaled states; raises _Depends where it is not of degree 0."""
+        """The expression over scaled states; raises Depends where it is not of degree 0."""
         if not reads_state(expr, self.names):
             return expr
         exponents: list[Expr] = []
         degree, _ = self._of(expr, None, exponents)
         if degree != 0:
-            raise _Depends
+            raise Depends
         top = exponents[0]
         for other in exponents[1:]:
             top = apply("max", top, other)
@@ -217,7 +219,7 @@ class _Invariant:
             case Apply(primitive="where", operands=(test, *sides)):
                 degree, x = self._of(test, top, seen)
                 if degree:
-                    raise _Depends
+                    raise Depends
                 degree, made = self._alike(expr, tuple(sides), top, seen)
                 assert isinstance(made, Apply)
                 return degree, replace(expr, operands=(x, *made.operands))
@@ -230,10 +232,10 @@ class _Invariant:
             case Apply(operands=operands):
                 parts = [self._of(each, top, seen) for each in operands]
                 if any(degree for degree, _ in parts):
-                    raise _Depends
+                    raise Depends
                 return 0, replace(expr, operands=tuple(x for _, x in parts))
             case _:
-                raise _Depends
+                raise Depends
 
     def _alike(
         self, expr: Apply, sides: tuple[Expr, ...], top: Expr | None, seen: list[Expr]
@@ -244,7 +246,7 @@ class _Invariant:
         lifted = []
         for (own, x), side in zip(made, sides, strict=True):
             if own not in (degree, 0) or (own == 0 != degree and degree != 1):
-                raise _Depends
+                raise Depends
             if own == degree:
                 lifted.append(x)
                 continue
@@ -270,7 +272,7 @@ class _Invariant:
 def _summed(degree: int, axes: tuple[str, ...], top: Expr | None) -> int:
     """The degree of a sum; a scale that differs along what is summed over has no place outside."""
     if degree and top is not None and set(axes) & set(top.sort.axes):
-        raise _Depends
+        raise Depends
     return degree
 
 

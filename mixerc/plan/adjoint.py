@@ -28,6 +28,7 @@ def adjoint(function: n.ChunkFunction) -> n.ChunkFunction:
         b.intern(node)
     moved = tuple((c, after) for c, after in function.carries if c.state not in function.still)
     fixed = {node for pair in function.carries if pair not in moved for node in pair}
+    fixed |= {x for x in function.nodes if isinstance(x, n.Load) and x.name in function.still}
     sums = _Cotangents(b, fixed)
     for name, node in function.outputs:
         sums.add(node, b.load(cotangent_name(name), node.axes, complex=b.is_complex(node)))

@@ -65,6 +65,8 @@ class Builder:
                 return other
             case "neg", (n.Map(primitive="neg", args=(inner,)),):
                 return inner
+            case "log", (n.Map(primitive="exp", args=(inner,)),) if not self.is_complex(inner):
+                return inner
         return None
 
     def is_complex(self, node: n.Node) -> bool:

@@ -11,6 +11,7 @@ multiplies the scores. Masked rows write nothing and decay by 1.
 from dataclasses import dataclass
 
 from mixerc.algebra.linear import Linear, LinearState, Readout, Write
+from mixerc.algebra.stabilise import FALL
 from mixerc.ir import expr as e
 from mixerc.ir.expr import Expr
 from mixerc.plan import nodes as n
@@ -19,8 +20,14 @@ from mixerc.plan.decay import Decay, grown, widths
 from mixerc.plan.lower import lower, lower_product
 
 
-def chunk_function(linear: Linear, chunk: int, logarithms: frozenset[str]) -> n.ChunkFunction:
-    """The chunk function; decays named in `logarithms` are given as `log_<name>`."""
+def chunk_function(
+    linear: Linear,
+    chunk: int,
+    logarithms: frozenset[str],
+    still: frozenset[str] = frozenset(),
+) -> n.ChunkFunction:
+    """The chunk function; decays named in `logarithms` are given as `log_<name>`, and streams in
+    `still` have no cotangent."""
     b = Builder(logarithms)
     states = {state.name: _ChunkState(b, state, chunk, logarithms) for state in linear.states}
     reads: dict[str, n.Node] = {}
@@ -39,6 +46,7 @@ def chunk_function(linear: Linear, chunk: int, logarithms: frozenset[str]) -> n.
         carries=carries,
         chunk=chunk,
         handed=tuple(dict.fromkeys(handed)),
+        still=still,
     )
 
 
@@ -230,7 +238,8 @@ def _decay(b: Builder, parts: list[Expr], logarithms: frozenset[str]) -> Decay |
         return Decay(rows=b.pad(rows, 0), logarithmic=True)
     rows = b.node(1)
     for part, log in zip(parts, logs, strict=True):
-        rows = b("mul", rows, lower(b, part) if log is None else b("exp", log))
+        # A maximum may fall by any amount where another decay is 0; together they are at most 1.
+        rows = b("mul", rows, lower(b, part) if log is None else b("exp", b("min", log, FALL)))
     return Decay(rows=b.pad(rows, 1), logarithmic=False)
 
 

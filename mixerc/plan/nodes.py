@@ -233,9 +233,9 @@ class ChunkFunction:
     """A chunk as a pure function: tiles and carried states to outputs and next states.
 
     `carries` are (carry, next value); for an adjoint they run from the last chunk to the first.
-    `nodes` holds every node, arguments first. The states in `still` may have any value without
-    changing the outputs: they have no cotangent. Those in `handed` are rows that one state's read
-    hands to another's: where kernels are cut, if they are cut at all.
+    `nodes` holds every node, arguments first. The states and loads in `still` may have any
+    value without changing the outputs: they have no cotangent. Those in `handed` are rows that one
+    state's read hands to another's: where kernels are cut, if they are cut at all.
     """
 
     nodes: tuple[Node, ...]

@@ -7,6 +7,7 @@ from mixerc.plan import nodes as n
 from mixerc.plan.adjoint import adjoint
 from mixerc.plan.chunk_function import chunk_function
 from mixerc.plan.distribute import Program, distribute, states_only
+from mixerc.plan.peaks import PeakRows, peak_rows, with_peak
 from mixerc.plan.verify import verify
 
 CHUNK = 64
@@ -16,7 +17,8 @@ CHUNK = 64
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """`forward` is the parallel mode, `recurrent` the same with C = 1, `states` the pass that
-    finds the states at chunk boundaries again, `backward` the adjoint that uses them."""
+    finds the states at chunk boundaries again, `backward` the adjoint that uses them. Where there
+    is a running maximum, `peak` makes its rows, which all but `recurrent` read."""
 
     chunk: int
     logarithms: frozenset[str]
@@ -24,11 +26,17 @@ class Plan:
     recurrent: Program
     states: Program
     backward: Program
+    peak: PeakRows | None = None
 
     @property
     def carries(self) -> tuple[tuple[n.Carry, n.Node], ...]:
-        """The states, and what becomes of them."""
-        return self.forward.carries
+        """The states, and what becomes of them; a running maximum is the last of them."""
+        return self.recurrent.carries
+
+    @property
+    def rows(self) -> tuple[n.Load, ...]:
+        """Streams that are found before the chunks, and are no inputs of the mixer."""
+        return () if self.peak is None else (self.peak.before, self.peak.after)
 
     @property
     def programs(self) -> tuple[tuple[str, Program], ...]:
@@ -43,14 +51,22 @@ class Plan:
 
 def make_plan(linear: Linear, *, chunk: int, logarithms: frozenset[str]) -> Plan:
     """The plan for chunks of `chunk` tokens (a power of two), some decays given as logarithms."""
-    function = chunk_function(linear, chunk, logarithms)
+    form, scaled = (
+        (linear, None) if linear.scaled is None else (linear.scaled.linear, linear.scaled)
+    )
+    still = frozenset() if scaled is None else frozenset({scaled.before, scaled.after})
+    function = chunk_function(form, chunk, logarithms, still)
+    by_token = chunk_function(form, 1, logarithms)
+    if scaled is not None:
+        by_token = with_peak(by_token, scaled, logarithms)
     return Plan(
         chunk=chunk,
         logarithms=logarithms,
         forward=verify(distribute(function)),
-        recurrent=verify(distribute(chunk_function(linear, 1, logarithms))),
+        recurrent=verify(distribute(by_token)),
         states=verify(distribute(states_only(function), boundaries=True)),
         backward=verify(distribute(adjoint(function), reverse=True)),
+        peak=None if scaled is None else peak_rows(scaled, logarithms),
     )
 
 

@@ -40,6 +40,7 @@ class RecurrencePlan:
     peak: str = ""
     chunk: int = ROWS
     logarithms: frozenset[str] = frozenset()
+    rows: tuple[n.Load, ...] = ()
 
     @property
     def programs(self) -> tuple[tuple[str, Program], ...]:

@@ -46,7 +46,9 @@ def promotions(linear: Linear) -> Iterator[tuple[str, Linear]]:
 
 
 def _each(linear: Linear, change: Callable[[LinearState], LinearState]) -> Linear:
-    return replace(linear, states=tuple(change(state) for state in linear.states))
+    """Another transition for each state; none of them over a running maximum."""
+    changed = tuple(change(state) for state in linear.states)
+    return linear if changed == linear.states else replace(linear, states=changed, scaled=None)
 
 
 def _with_one(state: LinearState) -> LinearState:

@@ -1,13 +1,16 @@
 """A run and its gradients, and how far two of these are apart."""
 
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import torch
 from torch import Generator, Tensor
 
+from mixerc.algebra.classify import Algebra
+from mixerc.algebra.linear import Linear, Scaled
+from mixerc.algebra.stages import Peak, Recurrence
 from mixerc.reference.domain import Domain
 from mixerc.reference.float64 import FLOAT64
 from mixerc.reference.interpret import run_core
@@ -45,20 +48,27 @@ def in_mode(subject: Subject, mode: str, **options: Any) -> Run:
 
 def as_in_equations(subject: Subject, state: Mapping[str, Any]) -> Mapping[str, Any]:
     """A state whose running maximum is put back into the states that are kept over it."""
-    found = subject.algebra.recurrence
-    if found is None or found.peak is None or found.peak.name not in state:
+    name, scaled, axes = _peak(subject)
+    if name not in state:
         return state
-    name, scaled = found.peak.name, found.peak.scaled
     raised = state[name].exp()
-    axes = {s.name: s.sort.axes for s in found.states}
+    lead = [slice(None)] * (raised.dim() - len(axes[name]))
     made = {}
     for key in scaled:
-        lacking = [i for i, axis in enumerate(axes[key]) if axis not in axes[name]]
-        factor = raised
-        for place in lacking:
-            factor = factor.unsqueeze(place - len(axes[key]))
-        made[key] = state[key] * factor
+        places = [slice(None) if axis in axes[name] else None for axis in axes[key]]
+        made[key] = state[key] * raised[(*lead, *places)]
     return {key: made.get(key, x) for key, x in state.items() if key != name}
+
+
+def _peak(subject: Subject) -> tuple[str, Collection[str], Mapping[str, tuple[str, ...]]]:
+    """The state that is a running maximum ("" if none is), those kept over it, and their axes."""
+    match subject.algebra:
+        case Algebra(recurrence=Recurrence(peak=Peak(name=name, scaled=scaled), states=states)):
+            return name, scaled, {s.name: s.sort.axes for s in states}
+        case Algebra(linear=Linear(scaled=Scaled(peak=name, names=scaled), states=linear)):
+            return name, scaled, {name: (), **{s.name: s.axes for s in linear}}
+        case _:
+            return "", (), {}
 
 
 def _moved(values: Mapping[str, Any], device: str) -> dict[str, Any]:

@@ -87,6 +87,10 @@ class CorePlan(Protocol):
         """Every program with its name."""
 
     @property
+    def rows(self) -> tuple[n.Load, ...]:
+        """Streams that a program finds before the others: no inputs of the op."""
+
+    @property
     def carries(self) -> tuple[tuple[n.Carry, n.Node], ...]:
         """The states, and what becomes of them."""
 
@@ -115,6 +119,29 @@ BY_CHUNKS = Runs(
     backward=("return run_backward(programs, CHUNK, *run)",),
 )
 """Forward in chunks, or token by token; backward in chunks."""
+
+
+def over_peaks(name: str) -> Runs:
+    """The same, behind a pass that finds a running maximum: the last one of the states."""
+    found = "rows, last = peaks_of(streams, constants, states[-1:], size, cu_seqlens)"
+    return Runs(
+        forward=(
+            "if recurrent:",
+            "    run = (recurrent_piece, 1, streams, constants, states, size, outputs, cu_seqlens)",
+            "    return [*outputs, *run_forward(*run, in_place)]",
+            found,
+            "run = ([*streams, *rows], constants, states[:-1], size, outputs, cu_seqlens, False)",
+            "return [*outputs, *run_forward(forward_piece, CHUNK, *run), *last]",
+        ),
+        backward=(
+            found.replace("last", "_"),
+            "run = ([*streams, *rows], constants, states[:-1], size, outputs, finals[:-1])",
+            "made = run_backward(programs, CHUNK, *run, cu_seqlens)",
+            "of_inputs = [*made[: len(streams)], *made[len(streams) + 2 :]]",
+            "return [*of_inputs, torch.zeros_like(states[-1])]",
+        ),
+        peak=name,
+    )
 
 
 class Core:
@@ -162,7 +189,7 @@ class Core:
     def loads(self) -> Inputs:
         """What the op receives, as loads of the plan."""
         return Inputs(
-            streams=tuple(self.loads_of[i] for i in self.streams),
+            streams=(*(self.loads_of[i] for i in self.streams), *self.plan.rows),
             constants=tuple(self.loads_of[i] for i in self.constants),
             shared=frozenset(
                 i.called for i in self.loads_of if i.sort.heads.shared or i.sort.heads.group

@@ -4,13 +4,13 @@ from mixerc.algebra.landmarks import Landmarks
 from mixerc.algebra.linear import Linear, decay_names
 from mixerc.artifact import GeneratedModule
 from mixerc.backends.module.attention import AttentionCore
-from mixerc.backends.module.core import BY_CHUNKS, Core, Runs
+from mixerc.backends.module.core import BY_CHUNKS, Core, Runs, over_peaks
 from mixerc.backends.module.file import Target, module_file, render
 from mixerc.backends.module.landmarks import LandmarkCore
 from mixerc.backends.module.layout import tuple_text
 from mixerc.backends.torch.attention import kernels_text
 from mixerc.backends.torch.programs import ProgramView, programs
-from mixerc.backends.torch.row_programs import row_programs
+from mixerc.backends.torch.row_programs import peak_program, row_programs
 from mixerc.ir.mixer import Mixer
 from mixerc.plan.plan import Plan
 from mixerc.plan.recurrence import RecurrencePlan
@@ -21,6 +21,7 @@ TORCH = Target(
     needs="torch",
     helpers=(
         *(("torch", "chunks.py"), ("torch", "run.py"), ("torch", "rows.py")),
+        ("torch", "peaks.py"),
         *(("module", "ranges.py"), ("module", "visits.py"), ("module", "cache.py")),
         *(
             ("torch", "decays.py"),
@@ -39,8 +40,12 @@ def emit(
 ) -> GeneratedModule:
     """The generated file; `spec` is the text that it was made from. With `devices`, whoever loads
     the file may have other files serve other devices."""
-    core = Core(mixer, plan, BY_CHUNKS, decays=decay_names(linear), devices=devices)
-    kernels = "\n\n".join(_program(view) for view in programs(core, plan))
+    runs = BY_CHUNKS if linear.scaled is None else over_peaks(linear.scaled.peak)
+    core = Core(mixer, plan, runs, decays=decay_names(linear), devices=devices)
+    views = programs(core, plan)
+    if plan.peak is not None:
+        views = (peak_program(core, plan.peak.program), *views)
+    kernels = "\n\n".join(map(_program, views))
     return module_file(core, kernels, spec, TORCH)
 
 

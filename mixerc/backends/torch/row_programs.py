@@ -19,6 +19,7 @@ ROWS = "rows"
 _SUMMARIES = SUMMARIES | {
     "states": "The states before each row of the piece, and after it.",
     "backward": "The adjoint of the piece, given the states before its rows.",
+    "peaks": "The running maximum before each row of the piece, and after it.",
 }
 
 
@@ -37,14 +38,24 @@ class RowScanView:
 
 def row_programs(core: Core, plan: RecurrencePlan) -> tuple[ProgramView, ...]:
     """Every program, in the order of the file."""
-    return tuple(_program(name, program, core.loads, plan) for name, program in plan.programs)
+    given = plan.states.boundaries
+    return tuple(
+        _program(name, program, core.loads, given if name == "backward" else ())
+        for name, program in plan.programs
+    )
 
 
-def _program(name: str, program: Program, inputs: Inputs, plan: RecurrencePlan) -> ProgramView:
+def peak_program(core: Core, program: Program) -> ProgramView:
+    """The program that finds a running maximum for programs over chunks."""
+    return _program("peaks", program, core.loads, ())
+
+
+def _program(
+    name: str, program: Program, inputs: Inputs, given: tuple[n.Carry, ...]
+) -> ProgramView:
     names = Names()
     for load in loads(program):
         names.of(load)
-    given = plan.states.boundaries if name == "backward" else ()
     for carry in given:
         names.of(carry)
     states = {carry: f"states[{i}]" for i, (carry, _) in enumerate(program.carries)}

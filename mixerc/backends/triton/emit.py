@@ -5,13 +5,18 @@ from functools import partial
 from mixerc.algebra.linear import Linear, decay_names
 from mixerc.artifact import GeneratedModule
 from mixerc.backends.module.attention import AttentionCore
-from mixerc.backends.module.core import BY_CHUNKS, Core, Runs
+from mixerc.backends.module.core import BY_CHUNKS, Core, Runs, over_peaks
 from mixerc.backends.module.file import Target, module_file, render
 from mixerc.backends.triton.attention import kernels_text
 from mixerc.backends.triton.launches import LaunchView
 from mixerc.backends.triton.programs import programs
-from mixerc.backends.triton.row_programs import row_programs
-from mixerc.backends.triton.row_runs import row_backward_lines, row_forward_lines, row_tiles
+from mixerc.backends.triton.row_programs import peak_program, row_programs
+from mixerc.backends.triton.row_runs import (
+    over_rows,
+    row_backward_lines,
+    row_forward_lines,
+    row_tiles,
+)
 from mixerc.backends.triton.tiling import Hardware
 from mixerc.ir.mixer import Mixer
 from mixerc.plan.plan import Plan
@@ -21,7 +26,10 @@ from mixerc.plan.sweep import SweepPlan
 TRITON = Target(
     name="triton",
     needs="torch and triton",
-    helpers=(("triton", "device.py"), ("triton", "start.py"), ("triton", "run.py")),
+    helpers=(
+        *(("triton", "device.py"), ("triton", "scans.py"), ("triton", "start.py")),
+        *(("triton", "run.py"), ("triton", "rows.py"), ("triton", "peaks.py")),
+    ),
     imports=("triton", "imports.py"),
 )
 SWEEPS = Target(
@@ -35,28 +43,13 @@ SWEEPS = Target(
     ),
     imports=("triton", "imports.py"),
 )
-ROWS = Target(
-    name="triton",
-    needs="torch and triton",
-    helpers=(
-        *(("triton", "device.py"), ("triton", "scans.py"), ("triton", "start.py")),
-        *(("triton", "run.py"), ("triton", "rows.py")),
-    ),
-    imports=("triton", "imports.py"),
-)
-ROWS_BUNDLE = Target(
+BUNDLE = Target(
     name="bundle",
     needs="torch and the binaries of its kernels, which lie beside it",
     helpers=(
         *(("triton", "device.py"), ("triton", "scans.py"), ("triton", "binary.py")),
-        *(("triton", "run.py"), ("triton", "rows.py")),
+        *(("triton", "run.py"), ("triton", "rows.py"), ("triton", "peaks.py")),
     ),
-    imports=("triton", "imports.py"),
-)
-BUNDLE = Target(
-    name="bundle",
-    needs="torch and the binaries of its kernels, which lie beside it",
-    helpers=(("triton", "device.py"), ("triton", "binary.py"), ("triton", "run.py")),
     imports=("triton", "imports.py"),
 )
 
@@ -71,9 +64,14 @@ def emit(
     target: Target = TRITON,
 ) -> GeneratedModule:
     """The generated file for some hardware; `spec` is the text that it was made from."""
-    core = Core(mixer, plan, BY_CHUNKS, decays=decay_names(linear), every_axis=True)
+    runs = BY_CHUNKS if linear.scaled is None else over_peaks(linear.scaled.peak)
+    core = Core(mixer, plan, runs, decays=decay_names(linear), every_axis=True)
     views = programs(core, plan, hardware)
-    kernels = "\n\n".join((_tiles(views, hardware, plan.chunk), *map(_program, views)))
+    tiles = _tiles(views, hardware, plan.chunk)
+    rows = () if plan.peak is None else (peak_program(core, plan.peak.program, hardware),)
+    if rows:
+        tiles = "\n".join((tiles, *over_rows(rows, hardware)))
+    kernels = "\n\n".join((tiles, *map(_program, (*rows, *views))))
     every = (kernel for view in views for _, kernel in view.kernels)
     least = (hardware.least(partial(x.held, plan.chunk)) for x in every if not x.doors.tokens)
     fits = all(words <= hardware.limit for words in least)
@@ -94,7 +92,7 @@ def emit_recurrence(
     spec: str,
     *,
     sequential: str = "",
-    target: Target = ROWS,
+    target: Target = TRITON,
 ) -> GeneratedModule:
     """The same for a recurrence; `sequential` says why it has no parallel mode."""
     runs = Runs(

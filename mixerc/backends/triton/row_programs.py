@@ -16,8 +16,28 @@ from mixerc.backends.triton.row_kernel import RowView, Scan, row_kernel, scans_o
 from mixerc.backends.triton.row_launches import RowLaunches
 from mixerc.backends.triton.tiling import Hardware
 from mixerc.plan import nodes as n
+from mixerc.plan.distribute import Program
 from mixerc.plan.pairs import Pairs
 from mixerc.plan.recurrence import RecurrencePlan
+
+_SUMMARIES = {
+    "forward": "The parallel mode.",
+    "peaks": "The running maximum before each token and after it.",
+}
+
+
+def peak_program(core: Core, program: Program, hardware: Hardware) -> LaunchView:
+    """The program that finds a running maximum for programs over chunks."""
+    pairs = Pairs()
+    launches = _Tiles(
+        name="peaks",
+        program=program,
+        inputs=core.loads,
+        hardware=hardware,
+        known={},
+        pairs=pairs,
+    )
+    return launches.forward(scans_of(program.kernels, pairs))
 
 
 def row_programs(core: Core, plan: RecurrencePlan, hardware: Hardware) -> tuple[LaunchView, ...]:
@@ -46,20 +66,24 @@ class _Tiles(RowLaunches):
     """Writes the launches of a program whose kernel goes over tiles of rows."""
 
     def forward(self, scans: tuple[Scan, ...]) -> LaunchView:
-        """The parallel mode."""
-        outs = self.outs({"out": self.program.outputs[0][1]})
-        view = row_kernel("forward_1", scans, outs, self.doors())
-        given = self.moved() | {"out_at": "outputs[0]"}
+        """The parallel mode: every output."""
+        named = {f"out_{i}": node for i, (_, node) in enumerate(self.program.outputs)}
+        view = row_kernel(f"{self.name}_1", scans, self.outs(named), self.doors())
+        given = self.moved()
         self._blocks(view)
-        if view.parts:
-            lengths = "outputs[0].shape[2:]"
-            count = self._count(view.parts)
-            self.lines.append(f"made = run.memory(True, {count}, run.acc, {lengths})")
-            given["out_at"] = "made"
+        added = []
+        for index, (name, node) in enumerate(named.items()):
+            parts = tuple(axis for axis in view.parts if axis not in node.axes)
+            given[f"{name}_at"] = f"outputs[{index}]"
+            if parts:
+                lengths = f"outputs[{index}].shape[2:]"
+                memory = f"run.memory(True, {self._count(parts)}, run.acc, {lengths})"
+                self.lines.append(f"made_{index} = {memory}")
+                given[f"{name}_at"] = f"made_{index}"
+                added.append(f"outputs[{index}].copy_(made_{index}.sum(0))")
         self._rows(view, given)
-        if view.parts:
-            self.lines.append("outputs[0].copy_(made.sum(0))")
-        return self.view("The parallel mode.", "size, outputs", self.lasts())
+        self.lines += added
+        return self.view(_SUMMARIES[self.name], "size, outputs", self.lasts())
 
     def states(self, scans: tuple[Scan, ...]) -> LaunchView:
         """The states before each tile of rows."""

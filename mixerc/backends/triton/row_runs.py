@@ -48,11 +48,24 @@ def row_tiles(views: tuple[LaunchView, ...], hardware: Hardware) -> str:
     tiles, whole = [], []
     for template, kernel in (pair for view in views for pair in view.kernels):
         tiles.append(f'    "{kernel.name}": {_tile(template, kernel, hardware)},')
-        others = (f'"{axis}"' for axis in kernel.axes if axis not in kernel.split)
-        whole.append(f'    "{kernel.name}": {tuple_text(list(others))},')
+        whole.append(f'    "{kernel.name}": {_whole(kernel)},')
     registers = {"maxnreg": hardware.registers} if hardware.registers else {}
     head = f"REGISTERS = {registers}".replace("'", '"')
     return "\n".join((head, "TILES = {", *tiles, "}", "WHOLE = {", *whole, "}"))
+
+
+def over_rows(views: tuple[LaunchView, ...], hardware: Hardware) -> tuple[str, ...]:
+    """What a file of kernels over chunks says of others over rows."""
+    kernels = [pair for view in views for pair in view.kernels]
+    return (
+        *(f'TILES["{k.name}"] = {_tile(template, k, hardware)}' for template, k in kernels),
+        *(["WHOLE = {", *(f'    "{k.name}": {_whole(k)},' for _, k in kernels), "}"]),
+    )
+
+
+def _whole(kernel: KernelView) -> str:
+    """The axes of which a kernel's tiles hold every place."""
+    return tuple_text([f'"{axis}"' for axis in kernel.axes if axis not in kernel.split])
 
 
 def _tile(template: str, kernel: KernelView, hardware: Hardware) -> tuple[int, int]:
