@@ -39,6 +39,14 @@ def rows_tiles(streams, tokens, dtype):
     return [accumulated(x[:, tokens], dtype).transpose(1, 2) for x in streams]
 
 
+def tile_of(out, tokens, tiles, states):
+    """The memory of some tokens of an output [B, H, rows, axes…], if a scan can write there."""
+    kinds = [x.dtype for x in states]
+    heads = max(x.shape[1] for x in (*tiles, *states))
+    fits = out.dtype in kinds and out.shape[2] == heads
+    return out[:, tokens].transpose(1, 2) if fits else None
+
+
 def into_tokens(tile, out, tokens):
     """Writes [B, H, rows, axes…] to its tokens of [B, T, H, axes…], broadcast sides summed."""
     for dim, of in ((0, 0), (1, 2)):
@@ -56,9 +64,11 @@ def rows_forward(program, streams, constants, states, size, outputs, cu_seqlens)
         for own, tokens in pieces_of(streams, states, cu_seqlens):
             tiles = rows_tiles(streams, tokens, dtype)
             held = [x[own] for x in carried]
-            made, after = program(tokens.stop - tokens.start, tiles, fixed, held, size)
-            for tile, out in zip(made, outputs, strict=True):
-                into_tokens(tile, out, tokens)
+            into = [tile_of(out, tokens, tiles, held) for out in outputs]
+            made, after = program(tokens.stop - tokens.start, tiles, fixed, held, size, into)
+            for tile, out, there in zip(made, outputs, into, strict=True):
+                if tile is not there:
+                    into_tokens(tile, out, tokens)
             for state, x in zip(carried, after, strict=True):
                 state[own] = x
     return carried
@@ -143,9 +153,9 @@ def rows_of(every, *, reverse=False):
     return joined[:, :, :-1], joined[:, :, 1:], joined[:, :, -1]
 
 
-def peaked(rows, state, shift, floor):
+def peaked(rows, state, shift, floor, *, out=None):
     """state = max(shift + state, floor) over rows, as `scanned`."""
-    return scanned(rows, state, shift, floor, steps=(higher, torch.add))
+    return scanned(rows, state, shift, floor, steps=(higher, torch.add), out=out)
 
 
 def higher(floor, shift, state, *, out=None):
@@ -153,39 +163,33 @@ def higher(floor, shift, state, *, out=None):
     return torch.maximum(torch.add(shift, state, out=out), floor, out=out)
 
 
-def scanned(rows, state, factor, addend, *, reverse=False, steps=(torch.addcmul, torch.mul)):
+def scanned(
+    rows, state, factor, addend, *, reverse=False, steps=(torch.addcmul, torch.mul), out=None
+):
     """state = factor * state + addend over rows: the states before and after each row, the last.
 
     Where a row is narrow, blocks of rows go side by side: first the last state of each from 0 and
-    the product of its factors, then the state before each block, then all states.
+    the product of its factors, then the state before each block, then all states. With `out` these
+    go there, and the states before each row are not asked for.
     """
-    kept = state.new_empty(state.shape[0], rows + 1, *state.shape[1:]).transpose(1, 2)
-    before, after = (
-        (kept[:, :, 1:], kept[:, :, :-1]) if reverse else (kept[:, :, :-1], kept[:, :, 1:])
-    )
-    last = rows if reverse else 0
-    kept[:, :, last] = state
+    before = after = out
+    if out is None or out.shape != (*state.shape[:2], rows, *state.shape[2:]):
+        kept = state.new_empty(state.shape[0], rows + 1, *state.shape[1:]).transpose(1, 2)
+        kept[:, :, rows if reverse else 0] = state
+        before, after = kept[:, :, :-1], kept[:, :, 1:]
+        before, after = (after, before) if reverse else (before, after)
     factor, addend = (as_rows(x, rows, state) for x in (factor, addend))
     strands = min(ABREAST // max(state.numel(), 1), rows // SHORTEST)
-    length = rows // strands if strands > 1 else 0
-    if length:
-        count = strands * length
+    count = strands * (rows // strands) if strands > 1 else 0
+    if count:
         inside = slice(rows - count, rows) if reverse else slice(count)
-        abreast = [x[:, :, inside].unflatten(2, (strands, length)) for x in (factor, addend, after)]
-        in_blocks(*abreast, state, steps, reverse=reverse)
-        rest = slice(rows - count) if reverse else slice(count, rows)
+        parts = [x[:, :, inside].unflatten(2, (strands, -1)) for x in (factor, addend, after)]
+        in_blocks(*parts, state, steps, reverse=reverse)
         state = after[:, :, rows - count] if reverse else after[:, :, count - 1]
-        one_by_one(
-            factor[:, :, rest],
-            addend[:, :, rest],
-            after[:, :, rest],
-            state,
-            steps[0],
-            reverse=reverse,
-        )
-    else:
-        one_by_one(factor, addend, after, state, steps[0], reverse=reverse)
-    return before, after, kept[:, :, 0 if reverse else rows]
+    rest = slice(rows - count) if reverse else slice(count, rows)
+    others = (x[:, :, rest] for x in (factor, addend, after))
+    one_by_one(*others, state, steps[0], reverse=reverse)
+    return before, after, after[:, :, 0 if reverse else rows - 1] if rows else state
 
 
 def as_rows(x, rows, state):
@@ -205,12 +209,15 @@ def one_by_one(factor, addend, after, state, step, *, reverse):
 def in_blocks(factor, addend, after, state, steps, *, reverse):
     """The same over blocks of rows [B, H, blocks, rows, axes…] side by side."""
     step, joined = steps
+    same = factor.stride(3) == 0
     rows = list(zip(factor.unbind(3), addend.unbind(3), after.unbind(3), strict=True))
     rows = rows[::-1] if reverse else rows
-    product, total = rows[0][0].clone(), rows[0][1].clone()
+    product = repeated(rows[0][0][:, :, :1], len(rows), joined) if same else rows[0][0].clone()
+    total = rows[0][1].clone()
     for f, a, _ in rows[1:]:
         total = step(a, f, total)
-        product = joined(product, f)
+        product = product if same else joined(product, f)
+    product = product.expand(total.shape)
     starts = torch.empty_like(total)
     strands = range(total.shape[2])
     for strand in reversed(strands) if reverse else strands:
@@ -218,3 +225,13 @@ def in_blocks(factor, addend, after, state, steps, *, reverse):
         state = step(total[:, :, strand], product[:, :, strand], state)
     for f, a, h in rows:
         starts = step(a, f, starts, out=h)
+
+
+def repeated(x, count, joined):
+    """As many of one factor, joined."""
+    made = None
+    while count:
+        if count % 2:
+            made = x if made is None else joined(made, x)
+        x, count = joined(x, x), count // 2
+    return made

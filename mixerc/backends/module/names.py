@@ -34,7 +34,18 @@ _RESERVED = (
     *("torch", "functional", "math", "abs", "max", "min", "head"),
     *("piece", "streams", "constants", "states", "boundaries", "size", "chunks", "valid"),
     *("pad", "halves", "place", "unpick", "grow", "blocks", "level", "join", "filled"),
-    *("along", "stacked", "by_runs", "row", "rows", "by_rows", "rows_of", "scanned", "peaked"),
+    *(
+        "along",
+        "stacked",
+        "by_runs",
+        "row",
+        "rows",
+        "into",
+        "by_rows",
+        "rows_of",
+        "scanned",
+        "peaked",
+    ),
 )
 
 

@@ -23,6 +23,10 @@ _SUMMARIES = SUMMARIES | {
 }
 
 
+_WRITTEN = ("forward", "recurrent", "peaks")
+"""Programs that are told where their outputs go."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowScanView:
     """A scan row by row: `states` are the carried states, `kept` lists of what they were."""
@@ -59,19 +63,23 @@ def _program(
     for carry in given:
         names.of(carry)
     states = {carry: f"states[{i}]" for i, (carry, _) in enumerate(program.carries)}
+    more = ", into" if name in _WRITTEN else ", boundaries" if given else ""
+    into = _straight(program) if name in _WRITTEN else {}
     kernels: list[tuple[str, MapView | ScanView | RowScanView]] = []
     calls: list[str] = []
     for index, kernel in enumerate(program.kernels, 1):
         called = f"{name}_{index}"
         kernels += _kernel(kernel, called, names)
         calls += [
-            part for line in _call(kernel, called, names, states) for part in laid_out(line, 4)
+            part
+            for line in _call(kernel, called, names, states, into)
+            for part in laid_out(line, 4)
         ]
     lasts = ", ".join(names.beside("last", carry) for carry in states)
     return ProgramView(
         name=f"{name}_piece",
         summary=_SUMMARIES[name],
-        parameters=f"{ROWS}, streams, constants, states, size" + (", boundaries" if given else ""),
+        parameters=f"{ROWS}, streams, constants, states, size{more}",
         unpacking=unpacking(program, names, inputs, given, "None, :"),
         calls=tuple(calls),
         returns=(
@@ -120,7 +128,24 @@ def _scan_view(kernel: Kernel, name: str, names: Names) -> RowScanView:
     )
 
 
-def _call(kernel: Kernel, name: str, names: Names, states: dict[n.Carry, str]) -> tuple[str, ...]:
+def _straight(program: Program) -> dict[n.Node, str]:
+    """Outputs that a scan makes, and where it can write them: nothing reads the states before."""
+    read = {x for kernel in program.kernels for x in (*kernel.inputs, *kernel.stores)}
+    afters = {y: x for k in program.kernels for x, y in k.carries if k.factor is not None}
+    return {
+        node: f"into[{index}]"
+        for index, (_, node) in enumerate(program.outputs)
+        if node in afters and afters[node] not in read
+    }
+
+
+def _call(
+    kernel: Kernel,
+    name: str,
+    names: Names,
+    states: dict[n.Carry, str],
+    into: dict[n.Node, str],
+) -> tuple[str, ...]:
     sizes = [_size(size) for size in sizes_of(kernel)]
     arguments = [names.of(node) for node in kernel.inputs]
     if kernel.schedule == Schedule.ROW_MAP:
@@ -138,7 +163,8 @@ def _call(kernel: Kernel, name: str, names: Names, states: dict[n.Carry, str]) -
         form = ", ".join(printer.aligned(x, carry.axes) for x in (kernel.factor, kernel.addend))
         made = f"{names.of(carry)}, {names.of(after)}, {names.beside('last', carry)}"
         scan = "scanned" if kernel.schedule == Schedule.AFFINE_SCAN else "peaked"
-        return (f"{made} = {scan}({ROWS}, {states[carry]}, {form}{reverse})",)
+        out = f", out={into[after]}" if after in into else ""
+        return (f"{made} = {scan}({ROWS}, {states[carry]}, {form}{reverse}{out})",)
     held = [states[carry] for carry, _ in kernel.carries]
     triples = (
         f"({names.of(carry)}, {names.of(after)}, {names.beside('last', carry)})"
