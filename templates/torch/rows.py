@@ -29,6 +29,12 @@ def pieces_of(streams, states, cu_seqlens):
             yield own, slice(first, min(first + count, stop))
 
 
+def keep_freed_memory():
+    """Has the allocator keep what is freed for the next piece. It does once it has given back a
+    block of nearly 32 MB, and else asks for the memory of every piece anew, page by page."""
+    torch.empty(31 << 18)
+
+
 def accumulated(x, dtype):
     """A value in the dtype of accumulation, or the complex one of it."""
     return x.to(dtype.to_complex() if x.is_complex() else dtype)
@@ -57,6 +63,7 @@ def into_tokens(tile, out, tokens):
 
 def rows_forward(program, streams, constants, states, size, outputs, cu_seqlens):
     """Fills `outputs` piece by piece, and returns the states after the last."""
+    keep_freed_memory()
     dtype = accumulation(streams)
     carried = [accumulated(x, dtype).clone() for x in states]
     with torch.inference_mode():
@@ -83,6 +90,7 @@ def rows_backward(
     States at the start of each piece are found in order; then, from the last piece to the first,
     those before each of its rows, and the adjoint.
     """
+    keep_freed_memory()
     dtype = accumulation(streams)
     find_states, adjoint, of_streams, of_constants = programs
     d_streams = [torch.empty_like(x, memory_format=torch.contiguous_format) for x in streams]
@@ -148,9 +156,9 @@ def rows_of(every, *, reverse=False):
     """From all states in the order in which they were reached: before each row, after it, last."""
     if reverse:
         joined = torch.cat(every[::-1], 2)
-        return joined[:, :, 1:], joined[:, :, :-1], joined[:, :, 0]
+        return joined[:, :, 1:], joined[:, :, :-1], joined[:, :, 0].clone()
     joined = torch.cat(every, 2)
-    return joined[:, :, :-1], joined[:, :, 1:], joined[:, :, -1]
+    return joined[:, :, :-1], joined[:, :, 1:], joined[:, :, -1].clone()
 
 
 def peaked(rows, state, shift, floor, *, out=None):
@@ -189,7 +197,8 @@ def scanned(
     rest = slice(rows - count) if reverse else slice(count, rows)
     others = (x[:, :, rest] for x in (factor, addend, after))
     one_by_one(*others, state, steps[0], reverse=reverse)
-    return before, after, after[:, :, 0 if reverse else rows - 1] if rows else state
+    # A view of it would keep all rows alive.
+    return before, after, after[:, :, 0 if reverse else rows - 1].clone() if rows else state
 
 
 def as_rows(x, rows, state):
