@@ -103,7 +103,7 @@ def lowered_attention(
 
 RECURRENCE_EMITTERS: dict[str, Callable[..., GeneratedModule]] = {
     "torch": emit_torch_recurrence,
-    "auto": emit_torch_recurrence,
+    "auto": partial(emit_torch_recurrence, devices=True),
     "triton": partial(emit_triton_recurrence, HARDWARE["sm_90"]),
     **{f"triton:{name}": partial(emit_triton_recurrence, one) for name, one in HARDWARE.items()},
     **{

@@ -40,6 +40,12 @@ def recurrence_lines(found: Recurrence, sizes: Mapping[str, float]) -> Iterable[
     yield from _traffic(found, sizes)
 
 
+def floor_bytes(found: Recurrence, sizes: Mapping[str, float]) -> tuple[int, int]:
+    """Bytes of inputs and outputs of a token and head in fp32, forward and backward."""
+    plan = recurrence_plan(found)
+    return _floor(plan.recurrent, sizes), _floor(plan.backward, sizes)
+
+
 def _how(stage: Stage) -> str:
     match stage.scan:
         case Running():

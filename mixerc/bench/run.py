@@ -6,11 +6,13 @@ from pathlib import Path
 
 import torch
 
+from mixerc.algebra.classify import classify
 from mixerc.bench.device import Device, chosen, device_of
 from mixerc.bench.gpu import on_gpu
 from mixerc.bench.host import on_host
 from mixerc.bench.inputs import Setting
 from mixerc.bench.masked import PAIRED, is_masked, masked_subject, on_host_masked
+from mixerc.bench.recurrent import on_host_recurrent, recurrent_subject
 from mixerc.bench.report import BenchReport, Progress
 from mixerc.bench.subject import subject_of
 from mixerc.compiler import front, read_source
@@ -87,6 +89,11 @@ def _measured(
             raise ValueError(f"{mixer.name} can be timed on a CPU only yet: --device cpu")
         masked = masked_subject(spec, mixer, settings[0])
         return on_host_masked(masked, settings[0], place, told)
+    if isinstance(mixer, Mixer) and classify(mixer).recurrence is not None:
+        if not on_cpu:
+            raise ValueError(f"{mixer.name} can be timed on a CPU only yet: --device cpu")
+        recurrent = recurrent_subject(spec, mixer, settings[0])
+        return on_host_recurrent(recurrent, settings[0], place, told)
     subject = subject_of(spec, target=place.target, logarithms=not on_cpu)
     if on_cpu:
         return on_host(subject, settings[0], place, told)

@@ -58,7 +58,12 @@ def emit_attention(
 
 
 def emit_recurrence(
-    mixer: Mixer, plan: RecurrencePlan, spec: str, *, sequential: str = ""
+    mixer: Mixer,
+    plan: RecurrencePlan,
+    spec: str,
+    *,
+    sequential: str = "",
+    devices: bool = False,
 ) -> GeneratedModule:
     """The same for a recurrence; `sequential` says why it has no parallel mode."""
     moved = [carry.state.removeprefix("d_") for carry, _ in plan.backward.carries]
@@ -75,7 +80,7 @@ def emit_recurrence(
         sequential=sequential,
         peak=plan.peak,
     )
-    core = Core(mixer, plan, runs)
+    core = Core(mixer, plan, runs, devices=devices)
     kernels = "\n\n".join(_program(view) for view in row_programs(core, plan))
     return module_file(core, kernels, spec, TORCH)
 

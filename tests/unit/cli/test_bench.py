@@ -33,7 +33,21 @@ def test_another_dtype_and_batch() -> None:
 
 def test_what_cannot_be_timed_is_refused() -> None:
     with pytest.raises(ValueError, match="no class that is timed"):
-        bench(SPECS / "rnn.mix", device="cpu")
+        bench(SPECS / "linformer.mix", device="cpu")
+
+
+@pytest.mark.parametrize("name", ["rglru", "s5", "rnn"])
+def test_recurrences_are_timed_against_their_own_tokens(name: str) -> None:
+    report = bench(SPECS / f"{name}.mix", tokens=32, heads=2, size=4, repeats=1, device="cpu")
+    modes = {"recurrent"} | ({"parallel"} if name != "rnn" else set())
+    assert set(report.medians) == {
+        *modes,
+        *(f"{mode} with backward" for mode in modes),
+        *("at 32", "at 128", "at 512"),
+    }
+    assert f"{name}: B=1, T=32, H={2 if name == 'rglru' else 1}, axes of 4, fp32" in report.text
+    assert ("recurrent / parallel" in report.text) == (name != "rnn")
+    assert "in and out, MB" in report.text
 
 
 def test_the_loop_is_the_recurrence() -> None:
