@@ -121,12 +121,7 @@ def view(
     steps: str = "",
     more: tuple[str, ...] = (),
 ) -> KernelView:
-    sizes = dict.fromkeys(map(size_of, axes))
-    constants = [f"{x}: tl.constexpr" for x in ("CHUNK", *sizes, *map(block_of, axes))]
-    constants += [f"{x}: tl.constexpr" for x in doors.numbers.values()]
-    constants += [f"{x}: tl.constexpr" for x in ("ACC", "DOT", "WIDE", "PREC")]
-    heads = ("HEADS", *doors.heads, *more)
-    parameters = (*given, *outs, *doors.pointers, *doors.held, *heads, *constants)
+    parameters = _parameters(given, outs, doors, axes, more)
     return KernelView(
         name=name,
         summary=summary,
@@ -145,3 +140,19 @@ def view(
         tiles=tiles,
         more=more,
     )
+
+
+def _parameters(
+    given: tuple[str, ...],
+    outs: tuple[str, ...],
+    doors: Doors,
+    axes: tuple[str, ...],
+    more: tuple[str, ...],
+) -> tuple[str, ...]:
+    """Everything that a kernel takes, in order."""
+    sizes = dict.fromkeys(map(size_of, axes))
+    constants = [f"{x}: tl.constexpr" for x in ("CHUNK", *sizes, *map(block_of, axes))]
+    constants += [f"{x}: tl.constexpr" for x in doors.numbers.values()]
+    constants += [f"{x}: tl.constexpr" for x in ("ACC", "DOT", "WIDE", "PREC")]
+    heads = ("HEADS", *doors.heads, *more)
+    return (*given, *outs, *doors.pointers, *doors.held, *heads, *constants)

@@ -10,7 +10,7 @@ from mixerc.backends.triton.kernel_view import KernelView, store, view
 from mixerc.backends.triton.memory import SEQUENCES, TOKENS, Doors
 from mixerc.backends.triton.scope import Scope
 from mixerc.backends.triton.tiles import TilePrinter
-from mixerc.backends.triton.values import dims_of, first_of
+from mixerc.backends.triton.values import Value, dims_of, first_of
 from mixerc.plan import nodes as n
 from mixerc.plan.build import is_tile
 
@@ -39,18 +39,9 @@ def token_kernel(
     for axis in every:
         body.open_axis(scope, axis, first_of(axis) if axis in split else "0")
     places = body.taken()
-    body.put("batch = s if batch_at is None else tl.load(batch_at + s)")
-    states = {
-        carry: state_before(body, doors, scope, carry, f"state_{state_name(carry)}_at")
-        for carry, _ in carries
-    }
-    body.compute(fixed(roots, doors.buffers), scope)
+    states = _start(body, doors, scope, carries, roots)
     before = body.taken()
-    values = body.compute(roots, scope)
-    for out, value in zip(outs, values[: len(outs)], strict=True):
-        dims = dims_of(out.node.axes, tokens=True)
-        store(body, doors, scope, out.pointer, TOKENS, value, dims, out.half)
-    advance(body, states.values(), values[len(outs) :])
+    _step(body, doors, scope, states, outs, roots)
     lines = body.taken()
     for carry, state in states.items():
         pointer = f"last_{state_name(carry)}_at"
@@ -73,6 +64,35 @@ def token_kernel(
         step=("row = stop - 1 - step" if reverse else "row = start + step",),
         steps="1",
     )
+
+
+def _start(
+    body: Body, doors: Doors, scope: Scope, carries: Carries, roots: tuple[n.Node, ...]
+) -> dict[n.Carry, Value]:
+    """Before the steps: first states, and what no row changes."""
+    body.put("batch = s if batch_at is None else tl.load(batch_at + s)")
+    states = {
+        carry: state_before(body, doors, scope, carry, f"state_{state_name(carry)}_at")
+        for carry, _ in carries
+    }
+    body.compute(fixed(roots, doors.buffers), scope)
+    return states
+
+
+def _step(
+    body: Body,
+    doors: Doors,
+    scope: Scope,
+    states: dict[n.Carry, Value],
+    outs: tuple[Out, ...],
+    roots: tuple[n.Node, ...],
+) -> None:
+    """One token: what is asked of it is stored, and the states move on."""
+    values = body.compute(roots, scope)
+    for out, value in zip(outs, values[: len(outs)], strict=True):
+        dims = dims_of(out.node.axes, tokens=True)
+        store(body, doors, scope, out.pointer, TOKENS, value, dims, out.half)
+    advance(body, states.values(), values[len(outs) :])
 
 
 def spec_axes(nodes: Iterable[n.Node], given: Collection[n.Node]) -> tuple[str, ...]:
