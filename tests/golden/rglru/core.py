@@ -6,7 +6,7 @@ STREAMS = ("u", "i", "a")
 PARAMS = ()
 DECAYS = ()
 MODES = ("parallel", "recurrent")
-OPS = f"mixerc_6b8134e972aa_{zlib.crc32(__name__.encode()):08x}"
+OPS = f"mixerc_1ec5fad7f2b7_{zlib.crc32(__name__.encode()):08x}"
 
 
 def forward_1(a, i, u):
@@ -15,11 +15,11 @@ def forward_1(a, i, u):
     return (product,)
 
 
-def forward_piece(rows, streams, constants, states, size):
+def forward_piece(rows, streams, constants, states, size, into):
     """The parallel mode: tiles and states in, output and states after the piece."""
     a, i, u = streams[2], streams[1], streams[0]
     (product,) = forward_1(a, i, u)
-    h, total, last_h = scanned(rows, states[0], a, product)
+    h, total, last_h = scanned(rows, states[0], a, product, out=into[0])
     made = (total,)
     return made, (last_h,)
 
@@ -41,7 +41,7 @@ def recurrent_2(rows, a, product, h):
     return (rows_of(all_h),)
 
 
-def recurrent_piece(rows, streams, constants, states, size):
+def recurrent_piece(rows, streams, constants, states, size, into):
     """The recurrent mode: the same, a token at a time."""
     a, i, u = streams[2], streams[1], streams[0]
     (product,) = recurrent_1(a, i, u)

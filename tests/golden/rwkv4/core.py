@@ -6,7 +6,7 @@ STREAMS = ("k", "v")
 PARAMS = ("u", "w")
 DECAYS = ()
 MODES = ("parallel", "recurrent")
-OPS = f"mixerc_f53629f3104a_{zlib.crc32(__name__.encode()):08x}"
+OPS = f"mixerc_0932eb4cf3a5_{zlib.crc32(__name__.encode()):08x}"
 
 
 def forward_1(w):
@@ -34,7 +34,7 @@ def forward_6(peak, num, den, k, v, u):
     return (ratio,)
 
 
-def forward_piece(rows, streams, constants, states, size):
+def forward_piece(rows, streams, constants, states, size, into):
     """The parallel mode: tiles and states in, output and states after the piece."""
     w, k, v, u = constants[1], streams[0], streams[1], constants[0]
     (log_,) = forward_1(w)
@@ -83,7 +83,7 @@ def recurrent_3(peak, num, den, k, v, u):
     return (ratio,)
 
 
-def recurrent_piece(rows, streams, constants, states, size):
+def recurrent_piece(rows, streams, constants, states, size, into):
     """The recurrent mode: the same, a token at a time."""
     w, k, v, u = constants[1], streams[0], streams[1], constants[0]
     (log_,) = recurrent_1(w)
