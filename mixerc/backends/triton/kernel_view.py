@@ -65,9 +65,11 @@ class KernelView:
         return "\n".join((head, self.steps, str(self.blocks), *(x for part in parts for x in part)))
 
     @property
-    def integers(self) -> str:
-        """The numbers that a kernel is not compiled for."""
-        return str(["length", "HEADS", *self.doors.heads, *self.more]).replace("'", '"')
+    def decorator(self) -> tuple[str, ...]:
+        """What compiles it: not for the numbers that differ from call to call."""
+        numbers = ", ".join(f'"{x}"' for x in ("length", "HEADS", *self.doors.heads, *self.more))
+        first, *rest = laid_out(f"triton.jit(do_not_specialize=[{numbers}])", 1)
+        return (f"@{first}", *rest)
 
     def held(self, chunk: int, block: int, warps: int) -> float:
         """The most places of tiles that a thread holds at once, with `block` places of each axis.

@@ -6,7 +6,7 @@ STREAMS = ("q", "k", "v", "a")
 PARAMS = ()
 DECAYS = ("a",)
 MODES = ("parallel", "recurrent")
-OPS = f"mixerc_378200e13e3f_{zlib.crc32(__name__.encode()):08x}"
+OPS = f"mixerc_ac0ac3b48e0c_{zlib.crc32(__name__.encode()):08x}"
 
 
 REGISTERS = {"maxnreg": 255}
@@ -570,7 +570,17 @@ def backward_1(
     )
 
 
-@triton.jit(do_not_specialize=["length", "HEADS", "q_heads", "k_heads", "a_heads", "d_o_heads", "v_heads"])
+@triton.jit(
+    do_not_specialize=[
+        "length",
+        "HEADS",
+        "q_heads",
+        "k_heads",
+        "a_heads",
+        "d_o_heads",
+        "v_heads",
+    ]
+)
 def backward_2(
     length,
     first_at,
@@ -688,7 +698,17 @@ def backward_2(
     )
 
 
-@triton.jit(do_not_specialize=["length", "HEADS", "v_heads", "d_o_heads", "q_heads", "a_heads", "k_heads"])
+@triton.jit(
+    do_not_specialize=[
+        "length",
+        "HEADS",
+        "v_heads",
+        "d_o_heads",
+        "q_heads",
+        "a_heads",
+        "k_heads",
+    ]
+)
 def backward_3(
     length,
     first_at,
