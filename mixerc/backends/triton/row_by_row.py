@@ -12,7 +12,7 @@ from mixerc.backends.triton.launches import LaunchView
 from mixerc.backends.triton.row_launches import RowLaunches
 from mixerc.backends.triton.token_kernel import Carries, Out, token_kernel
 from mixerc.plan import nodes as n
-from mixerc.plan.build import is_tile
+from mixerc.plan.build import Builder, is_tile
 from mixerc.plan.distribute import Kernel, Schedule, is_given
 
 ROWS = 64
@@ -71,7 +71,7 @@ class RowByRow(RowLaunches):
 
     def _reversed(self, kernel: Kernel, ends: dict[str, str]) -> None:
         """A scan of cotangents, each of which is kept before it meets a row's own."""
-        carries = self.halves_of(kernel.carries)
+        carries = self.halves_of(_solved(kernel))
         made = tuple(carry for carry, _ in carries)
         name = self.next()
         self._scan(name, carries, made, ends, reverse=kernel.reverse)
@@ -142,6 +142,17 @@ class RowByRow(RowLaunches):
         for (rows, _), group in groups.items():
             self.maps(group, rows=rows)
         return results
+
+
+def _solved(kernel: Kernel) -> tuple[tuple[n.Carry, n.Node], ...]:
+    """The states with their updates; an affine scan's is made of what a map before it made."""
+    if kernel.factor is None or kernel.addend is None:
+        return kernel.carries
+    ((carry, _),) = kernel.carries
+    b = Builder()
+    if kernel.schedule == Schedule.PEAK_SCAN:
+        return ((carry, b("max", b("add", kernel.factor, carry), kernel.addend)),)
+    return ((carry, b("add", b("mul", kernel.factor, carry), kernel.addend)),)
 
 
 def _forms(kernel: Kernel) -> tuple[n.Node, ...]:
