@@ -99,6 +99,12 @@ def _length(mixer: Mixer, name: str, sizes: Mapping[str, float]) -> float:
     return sizes.get(name, number)
 
 
+def _modes(module: ModuleType) -> list[str]:
+    """The modes of a file; masked attention says which there are not."""
+    modes = getattr(module, "MODES", ("parallel", "recurrent"))
+    return [mode for mode in modes if mode not in getattr(module, "WITHOUT", {})]
+
+
 def launches(
     module: ModuleType, inputs: Mapping[str, Any], *, packed: bool = False
 ) -> list[Launch]:
@@ -109,7 +115,7 @@ def launches(
     vars(module)["start"] = lambda kernel, programs, *launch: found.append((kernel, *launch))
     try:
         for cu_seqlens in (None, torch.tensor([0, TOKENS]))[: 1 + packed]:
-            first, *others = module.MODES
+            first, *others = _modes(module)
             o, _ = module.mix(**inputs, mode=first, cu_seqlens=cu_seqlens)
             o.abs().sum().backward()
             for mode in others:
