@@ -53,10 +53,9 @@ def steep(output: str, target: str = "torch") -> Subject:
 def test_a_maximum_is_found_before_the_chunks(case: str, target: str) -> None:
     of = steep(SAME[case], target)
     assert of.linear.scaled is not None
-    for tokens in (1, 37):
-        drawn = Case(tokens=tokens, batch=2, heads=2, axes={"K": 3, "V": 4})
-        check(reference_law(of, drawn))
-        check(states_law(of, drawn))
+    check(reference_law(of, Case(tokens=1, batch=1, heads=1, axes={"K": 3, "V": 4})))
+    tokens = 70 if target == "torch" else 18
+    check(states_law(of, Case(tokens=tokens, batch=2, heads=1, axes={"K": 3, "V": 4})))
 
 
 @pytest.mark.parametrize("case", OTHERS)
