@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from math import prod
 
 from mixerc.algebra.stages import Recurrence, Running, Stage
+from mixerc.backends.triton.partial import partial_sums
 from mixerc.ir.mixer import State
 from mixerc.ir.show import show_expr
 from mixerc.ir.sorts import Kind
@@ -84,12 +85,27 @@ def _traffic(found: Recurrence, sizes: Mapping[str, float]) -> Iterator[str]:
         for name, program, moved in _in_tiles(plan.forward, plan, sizes):
             least = _floor(program, sizes)
             yield f"  {name:<10}{moved:>12,}{least:>12,}{moved / least:>8.1f}"
+            yield from _in_parts(name, program, sizes)
+
+
+def _in_parts(name: str, program: Program, sizes: Mapping[str, float]) -> Iterator[str]:
+    """What programs store their parts of, beside what the table counts."""
+    scans = [kernel for kernel in program.kernels if kernel.carries]
+    forms = [x for scan in scans for x in (scan.factor, scan.addend) if x is not None]
+    solved = {x for scan in scans for pair in scan.carries for x in pair}
+    outputs = [node for _, node in program.outputs]
+    parts = partial_sums(outputs, forms, solved).parts
+    for of, node in program.outputs:
+        over = sorted(parts - set(node.axes))
+        if over and n.ROW in node.axes:
+            blocks, moved = " and ".join(over), 2 * _bytes(node, sizes)
+            yield f"    {name}: {of} in parts, {moved:,} bytes more for each block of {blocks}"
 
 
 def _in_tiles(
     forward: Program, plan: RecurrencePlan, sizes: Mapping[str, float]
 ) -> Iterator[tuple[str, Program, int]]:
-    """What kernels over tiles of rows move; parts of sums over channels are left out."""
+    """What kernels over tiles of rows move, but for parts of sums over channels."""
     yield "forward", forward, _floor(forward, sizes)
     states = sum(_bytes(carry, sizes) for carry, _ in plan.carries) // KEPT
     again = sum(_bytes(load, sizes) for load in loads(plan.states))

@@ -22,6 +22,9 @@ from mixerc.ir.mixer import State
 from mixerc.ir.sorts import Kind, Sort, Time
 from mixerc.ir.walk import map_children, walk
 
+BEFORE, AFTER = "_before", "_after"
+"""Ends of the names of the two streams that a maximum is read as."""
+
 
 def scaled(linear: Linear, env: Mapping[str, Interval]) -> Scaled | None:
     """The mixer over a running maximum, or None where nothing calls for one, or where the output
@@ -37,7 +40,9 @@ def scaled(linear: Linear, env: Mapping[str, Interval]) -> Scaled | None:
     if any(isinstance(e, Read) and e.name in reads for expr in queries for e in walk(expr)):
         return None
     sort = gates[steep[0].name][0].sort
-    return _Peak(free_name(set(env)), sort).scaled(linear, same, reads)
+    taken = {*env, *(s.name for s in linear.states)}
+    taken |= {name.removesuffix(end) for name in taken for end in (BEFORE, AFTER)}
+    return _Peak(free_name(taken), sort).scaled(linear, same, reads)
 
 
 def _exponents(state: LinearState) -> tuple[Expr, ...]:
@@ -69,8 +74,8 @@ class _Peak:
     def __init__(self, name: str, sort: Sort) -> None:
         plain = replace(sort, axes=(), kind=Kind.REAL, times=frozenset({Time.T}))
         self.state = State(name=name, sort=plain)
-        self.before = Read(name=f"{name}_before", time=Time.T, sort=plain)
-        self.after = Read(name=f"{name}_after", time=Time.T, sort=plain)
+        self.before = Read(name=f"{name}{BEFORE}", time=Time.T, sort=plain)
+        self.after = Read(name=f"{name}{AFTER}", time=Time.T, sort=plain)
 
     def scaled(
         self, linear: Linear, states: list[LinearState], reads: Mapping[str, bool]

@@ -11,4 +11,4 @@ def peaks_of(streams, constants, states, size, cu_seqlens):
     rows = [empty(shape, **kind) for _ in range(2)]
     program, chunk = peaks_piece, rows_at_once("peaks_1", size)
     run = (program, chunk, streams, constants, states, size, rows, cu_seqlens, False)
-    return rows, row_forward(*run)
+    return rows, run_forward(*run, RowRun)

@@ -49,12 +49,9 @@ class RowRun(Run):
         empty = torch.empty if self.bounds is None else torch.zeros
         return empty(shape, dtype=self.acc if parts else dtype, device=self.device)
 
-    def summed(self, found):
-        """What each chunk gave to a sum over rows; the last of the table's chunks may be none."""
-        if self.count is None:
-            return found
-        there = (self.count > 0).view(-1, *[1] * (found.dim() - 1))
-        return torch.where(there, found, 0)
+    def total(self, found, like):
+        """The cotangent of a constant, from what each sequence gave."""
+        return self.added(found, like)
 
 
 def places_of(size, axis):
@@ -67,61 +64,3 @@ def rows_at_once(kernel, size):
     whole = math.prod(places_of(size, axis) for axis in WHOLE[kernel])
     rows = TILES[kernel][0] // (8 * whole)
     return max(min(1 << max(rows, 1).bit_length() - 1, 128), 16)
-
-
-def accumulated(x, dtype):
-    """A value in the dtype of accumulation, or the complex one of it."""
-    return x.to(dtype.to_complex() if x.is_complex() else dtype)
-
-
-def of_kind(x, like):
-    """Real numbers, or pairs of them as complex ones."""
-    return torch.view_as_complex(x) if like.is_complex() else x
-
-
-def row_forward(program, chunk, streams, constants, states, size, outputs, cu_seqlens, in_place):
-    """Fills `outputs`, and returns the states after the last token."""
-    run = RowRun(streams, states, chunk, cu_seqlens)
-    run.in_place = in_place
-    run.check(constants, states)
-    held = ([run.flat(x) for x in streams], [placed(x) for x in constants])
-    firsts = [placed(accumulated(x, run.acc)) for x in states]
-    lasts = program(run, *held, firsts, size, [run.flat(x) for x in outputs])
-    return [of_kind(x, like) for x, like in zip(lasts, states, strict=True)]
-
-
-def row_backward(
-    programs,
-    of_states,
-    chunk,
-    streams,
-    constants,
-    states,
-    size,
-    cotangents,
-    finals,
-    cu_seqlens,
-):
-    """Cotangents of streams, of constants (one row a batch row) and of the first states, of which
-    only those numbered in `of_states` have any."""
-    run = RowRun(streams, states, chunk, cu_seqlens)
-    find_states, adjoint, of_streams, of_constants = programs
-    held = ([run.flat(x) for x in (*streams, *cotangents)], [placed(x) for x in constants])
-    firsts = [placed(accumulated(x, run.acc)) for x in states]
-    kept, _ = find_states(run, *held, firsts, size)
-    lasts = [placed(accumulated(finals[i], run.acc)) for i in of_states]
-    made, found = adjoint(run, *held, lasts, size, kept)
-    d_streams = [None if i in of_streams else zeros_like(x) for i, x in enumerate(streams)]
-    for index, d in zip(of_streams, made[: len(of_streams)], strict=True):
-        x, d = streams[index], of_kind(d, streams[index])
-        d = d.sum(1, keepdim=True) if x.shape[2] < run.heads else d
-        d_streams[index] = d.to(x.dtype).reshape(x.shape)
-    d_constants = [zeros_like(x) for x in constants]
-    for index, d in zip(of_constants, made[len(of_streams) :], strict=True):
-        x = constants[index]
-        d = of_kind(d, x).unflatten(0, (x.shape[0], -1)).sum(1)
-        d_constants[index] = (d.sum(1, keepdim=True) if x.shape[1] < run.heads else d).to(x.dtype)
-    d_firsts = [zeros_like(x) for x in states]
-    for index, d in zip(of_states, found, strict=True):
-        d_firsts[index] = of_kind(d, states[index]).to(states[index].dtype)
-    return [*d_streams, *d_constants, *d_firsts]

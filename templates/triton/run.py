@@ -117,6 +117,23 @@ class Run:
         whole = [axis for axis in axes if axis not in split]
         self.launch(kernel, self.sequences, size, axes, split, whole, **given, **arguments)
 
+    def there(self, found):
+        """What each chunk gave to a sum; the last of the table's chunks may be none."""
+        if self.count is None:
+            return found
+        chunks = (self.count > 0).view(-1, *[1] * (found.dim() - 1))
+        return torch.where(chunks, found, 0)
+
+    def total(self, found, like):
+        """The cotangent of a constant, from what each chunk gave: a row for each of the batch."""
+        return self.added(self.there(found), like)
+
+    def added(self, found, like):
+        """Values in the order of the batch, added up for each row of it."""
+        total = found.unflatten(0, (like.shape[0], -1)).sum(1)
+        total = total.sum(1, keepdim=True) if like.shape[1] < self.heads else total
+        return total.to(like.dtype)
+
 
 def zeros_like(x):
     """Zeros in one piece, however x lies in memory."""
@@ -153,41 +170,61 @@ def product_dtype(streams):
     return half.pop() if len(half) == 1 else torch.float32
 
 
-def run_forward(program, chunk, streams, constants, states, size, outputs, cu_seqlens, in_place):
+def accumulated(x, dtype):
+    """A value in the dtype of accumulation, or the complex one of it."""
+    return x.to(dtype.to_complex() if x.is_complex() else dtype)
+
+
+def of_kind(x, like):
+    """Real numbers, or pairs of them as complex ones."""
+    return torch.view_as_complex(x) if like.is_complex() else x
+
+
+def run_forward(
+    program, chunk, streams, constants, states, size, outputs, cu_seqlens, in_place, kind=Run
+):
     """Fills `outputs`, and returns the states after the last token."""
-    run = Run(streams, states, chunk, cu_seqlens)
+    run = kind(streams, states, chunk, cu_seqlens)
     run.in_place = in_place
     run.check(constants, states)
     held = ([run.flat(x) for x in streams], [placed(x) for x in constants])
-    firsts = [placed(x.to(run.acc)) for x in states]
-    return program(run, *held, firsts, size, [run.flat(x) for x in outputs])
+    firsts = [placed(accumulated(x, run.acc)) for x in states]
+    lasts = program(run, *held, firsts, size, [run.flat(x) for x in outputs])
+    return [of_kind(x, like) for x, like in zip(lasts, states, strict=True)]
 
 
-def run_backward(programs, chunk, streams, constants, states, size, cotangents, finals, cu_seqlens):
-    """Cotangents of streams, of constants (one row a batch row) and of the first states."""
-    run = Run(streams, states, chunk, cu_seqlens)
+def run_backward(
+    programs,
+    chunk,
+    streams,
+    constants,
+    states,
+    size,
+    cotangents,
+    finals,
+    cu_seqlens,
+    kind=Run,
+    of_states=None,
+):
+    """Cotangents of streams, of constants (one row a batch row) and of the first states, of which
+    only those numbered in `of_states` have any."""
+    run = kind(streams, states, chunk, cu_seqlens)
     find_states, adjoint, of_streams, of_constants = programs
+    of_states = range(len(states)) if of_states is None else of_states
     held = ([run.flat(x) for x in (*streams, *cotangents)], [placed(x) for x in constants])
-    firsts = [placed(x.to(run.acc)) for x in states]
+    firsts = [placed(accumulated(x, run.acc)) for x in states]
     kept, _ = find_states(run, *held, firsts, size)
-    lasts = [placed(x.to(run.acc)) for x in finals]
+    lasts = [placed(accumulated(finals[i], run.acc)) for i in of_states]
     made, d_states = adjoint(run, *held, lasts, size, kept)
     d_streams = [None if i in of_streams else zeros_like(x) for i, x in enumerate(streams)]
     for index, found in zip(of_streams, made[: len(of_streams)], strict=True):
-        x = streams[index]
+        x, found = streams[index], of_kind(found, streams[index])
         found = found.sum(1, keepdim=True) if x.shape[2] < run.heads else found
         d_streams[index] = found.to(x.dtype).reshape(x.shape)
     d_constants = [zeros_like(x) for x in constants]
     for index, found in zip(of_constants, made[len(of_streams) :], strict=True):
-        d_constants[index] = summed_chunks(run, found, constants[index], cu_seqlens)
-    d_firsts = [d.to(x.dtype) for d, x in zip(d_states, states, strict=True)]
+        d_constants[index] = run.total(of_kind(found, constants[index]), constants[index])
+    d_firsts = [zeros_like(x) for x in states]
+    for index, found in zip(of_states, d_states, strict=True):
+        d_firsts[index] = of_kind(found, states[index]).to(states[index].dtype)
     return [*d_streams, *d_constants, *d_firsts]
-
-
-def summed_chunks(run, found, like, cu_seqlens):
-    """What each chunk gave to the cotangent of a constant, added up a batch row."""
-    if cu_seqlens is not None:  # the last of the table's chunks may be none
-        there = (run.count > 0).view(-1, *[1] * (found.dim() - 1))
-        found = torch.where(there, found, 0)
-    total = found.unflatten(0, (like.shape[0], -1)).sum(1)
-    return (total.sum(1, keepdim=True) if like.shape[1] < run.heads else total).to(like.dtype)

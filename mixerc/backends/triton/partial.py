@@ -57,9 +57,9 @@ def _sums(node: n.Node, given: Collection[n.Node]) -> frozenset[str]:
             return frozenset(over) | _of_product(node, inner)
         case n.Sum(over=over):
             return frozenset(over) | inner[0]
-        case n.Map(primitive="neg") | n.Spread():
+        case n.Map(primitive="neg" | "real" | "imag" | "conj") | n.Spread():
             return inner[0]
-        case n.Map(primitive="add" | "sub"):
+        case n.Map(primitive="add" | "sub" | "complex"):
             return inner[0] & inner[1]
         case n.Map(primitive="mul"):
             return _of_product(node, inner)

@@ -138,7 +138,7 @@ class RowByRow(RowLaunches):
             if self.is_complex(load):
                 other = names[1] if len(made) == 2 else f"torch.zeros_like({names[0]})"
                 whole = f"torch.stack(({names[0]}, {other}), -1)"
-            results.append(whole if rows else f"run.summed({whole})")
+            results.append(whole if rows else f"run.there({whole})")
         for (rows, _), group in groups.items():
             self.maps(group, rows=rows)
         return results

@@ -30,7 +30,7 @@ def row_forward_lines(plan: RecurrencePlan) -> tuple[str, ...]:
     return (
         program,
         "run = (program, chunk, streams, constants, states, size, outputs, cu_seqlens, in_place)",
-        "return [*outputs, *row_forward(*run)]",
+        "return [*outputs, *run_forward(*run, RowRun)]",
     )
 
 
@@ -40,7 +40,7 @@ def row_backward_lines(plan: RecurrencePlan) -> tuple[str, ...]:
     moved = (carry.state.removeprefix("d_") for carry, _ in plan.backward.carries)
     of_states = tuple_text([str(names.index(name)) for name in moved])
     chunk = 'rows_at_once("backward_1", size)' if plan.forward is not None else str(ROWS)
-    return (f"return row_backward(programs, {of_states}, {chunk}, *run)",)
+    return (f"return run_backward(programs, {chunk}, *run, RowRun, {of_states})",)
 
 
 def row_tiles(views: tuple[LaunchView, ...], hardware: Hardware) -> str:
@@ -74,4 +74,6 @@ def _tile(template: str, kernel: KernelView, hardware: Hardware) -> tuple[int, i
     if template == "map":
         return hardware.tiling(partial(kernel.held, ROWS))
     places = next((p for p in _PLACES if p * kernel.weight <= _WORDS), _PLACES[-1])
-    return 32 * _WARPS * places, _WARPS
+    # Wider tiles make fewer programs, each of which stores its part of a sum over all of them.
+    warps = _WARPS * (2 if kernel.more else 1)
+    return 32 * warps * places, warps

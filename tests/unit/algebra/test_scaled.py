@@ -117,3 +117,40 @@ def test_a_state_holds_its_maximum() -> None:
             rest = {n: x[:, 9:] for n, x in inputs.items()}
             o, _ = mixer(**rest, state=given, mode=mode)
             torch.testing.assert_close(o, whole[:, 9:], rtol=1e-11, atol=1e-11)
+
+
+def test_names_that_the_spec_has_taken() -> None:
+    text = f"{HEAD}{UPDATES}{SAME['a bound']} * peak_after\n"
+    text = (
+        text.replace("i          = x", "i, peak_after = x")
+        .replace("z[", "peak[")
+        .replace("z", "peak")
+    )
+    of = subject_of_text(text)
+    assert of.linear.scaled is not None
+    assert of.linear.scaled.peak == "peak_"
+    check(states_law(of, Case(tokens=9, batch=1, heads=2, axes={"K": 3, "V": 4})))
+
+
+def test_a_write_without_a_gate_beside_one_with() -> None:
+    text = f"{HEAD}{UPDATES}{SAME['a bound']}\n".replace("* v\n", "* v + k * v\n")
+    of = subject_of_text(text.replace("exp(i) * k\n", "exp(i) * k + k\n"))
+    assert of.linear.scaled is not None
+    assert show_expr(of.linear.scaled.update) == "max(max(peak_before + log(f), i), 0)"
+    check(states_law(of, Case(tokens=9, batch=1, heads=2, axes={"K": 3, "V": 4})))
+
+
+@pytest.mark.parametrize("target", ["torch", "triton"])
+def test_a_state_is_moved_on_in_place(target: str) -> None:
+    mixer = mixerc.compile("mlstm", target=target, K=4, V=4)
+    inputs = {name: torch.randn(1, 6, 2, 4, dtype=torch.float64) for name in "qkv"}
+    inputs |= {"i": torch.randn(1, 6, 2, dtype=torch.float64)}
+    inputs |= {"f": torch.rand(1, 6, 2, dtype=torch.float64)}
+    with torch.no_grad():
+        _, state = mixer(**{n: x[:, :5] for n, x in inputs.items()}, mode="recurrent")
+        one = {n: x[:, 5:] for n, x in inputs.items()}
+        wanted, after = mixer(**one, state=state.clone(), mode="recurrent")
+        o, _ = mixer(**one, state=state, mode="recurrent", in_place=True)
+    torch.testing.assert_close(o, wanted)
+    for name, x in after.items():
+        torch.testing.assert_close(state[name], x)

@@ -20,8 +20,10 @@ from mixerc.backends.triton.tiling import HARDWARE, SIZES
 from mixerc.backends.triton.values import COLUMN, ROW
 from mixerc.compiler import CHUNKS, front, lowered
 from mixerc.ir.mixer import Mixer
+from mixerc.pipeline import Pipeline
 from mixerc.plan import nodes as n
 from mixerc.plan.plan import Plan, make_plan
+from mixerc.request import Request
 from mixerc.runtime.hardware import HARDWARE as NAMES
 from mixerc.source import read_source
 from tests.laws.subjects import LINEAR
@@ -132,8 +134,8 @@ def test_every_kernel_fits_at_the_best_chunk(name: str, hardware: object) -> Non
     mixer = mixer_of(name)
     linear = classify(mixer).linear
     assert linear is not None
-    logarithms = frozenset({"a"} if name == "gsa" else ())  # as its layer has it
-    plan = make_plan(linear, chunk=CHUNKS[0], logarithms=logarithms)
+    request = Request(source=read_source(name), chunk=None, sizes={}, target="torch")
+    plan = make_plan(linear, chunk=CHUNKS[0], logarithms=Pipeline(request).layer_logarithms)
     core = Core(mixer, plan, BY_CHUNKS, decays=decay_names(linear), every_axis=True)
     one = HARDWARE[hardware.name]  # type: ignore[attr-defined]
     for view in programs(core, plan, one):
