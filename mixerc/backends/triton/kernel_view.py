@@ -36,7 +36,7 @@ class KernelView:
 
     `before` and `after` stand around the loop of a scan, `step` are the loop's first lines, and
     `steps` is the number of tokens of a step; `more` are numbers that only some kernels take, and
-    `weight` is how many whole tiles one over rows holds at once.
+    `weight` is how many whole tiles one over rows holds at once, which `warps` share.
     """
 
     name: str
@@ -56,6 +56,7 @@ class KernelView:
     tiles: Mapping[str, Dims] = field(default_factory=dict)
     more: tuple[str, ...] = ()
     weight: float = 0.0
+    warps: int = 4
 
     @property
     def body(self) -> str:

@@ -166,7 +166,14 @@ class _Writing:
             steps="CHUNK",
             more=("tokens", "sequences") if self.parts else (),
         )
-        return RowView(kernel=replace(kernel, weight=self._weight(kernel)), parts=self.parts)
+        kernel = replace(kernel, weight=self._weight(kernel), warps=self._warps())
+        return RowView(kernel=kernel, parts=self.parts)
+
+    def _warps(self) -> int:
+        """Wider tiles make fewer programs, each of which stores its part of a sum over all of them;
+        those of complex numbers have no registers left for it."""
+        real = all(len(scan.carries) == 1 for scan in (*self.again, *self.scans))
+        return 8 if self.parts and real else 4
 
     def _weight(self, kernel: KernelView) -> float:
         """How many tiles of a state's rows live at once: variables, what the widest scan goes over,

@@ -13,7 +13,6 @@ from mixerc.backends.triton.row_by_row import ROWS
 from mixerc.backends.triton.tiling import Hardware
 from mixerc.plan.recurrence import RecurrencePlan
 
-_WARPS = 4
 _PLACES = (8, 4, 2, 1)
 """Places of a tile that a thread has."""
 _WORDS = 132
@@ -74,6 +73,4 @@ def _tile(template: str, kernel: KernelView, hardware: Hardware) -> tuple[int, i
     if template == "map":
         return hardware.tiling(partial(kernel.held, ROWS))
     places = next((p for p in _PLACES if p * kernel.weight <= _WORDS), _PLACES[-1])
-    # Wider tiles make fewer programs, each of which stores its part of a sum over all of them.
-    warps = _WARPS * (2 if kernel.more else 1)
-    return 32 * warps * places, warps
+    return 32 * kernel.warps * places, kernel.warps
