@@ -1,8 +1,10 @@
-"""Linear mixers with an identity, scalar or diagonal transition, as data.
+"""Linear mixers as data: transitions that are the identity, scalar, diagonal, or that and low rank.
 
-    S[t] = decay ∘ S[t-1] + sum of key ⊗ value,      read = query · S[t]  (or S[t-1])
+    S[t] = decay ∘ S[t-1] + sum of key ⊗ (value + query · S[t-1]),      read = query · S[t] or S[t-1]
 
-Everything here is an expression of one token's inputs; `output` is an expression of the reads.
+Everything here is an expression of one token's inputs; `output` is an expression of the reads. A
+write that has a query is one of a delta rule: what it adds depends on what the state holds there, so
+that every such write adds key ⊗ query to the transition.
 """
 
 from dataclasses import dataclass
@@ -17,10 +19,12 @@ Product: TypeAlias = tuple[Factor, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Write:
-    """key ⊗ value: what a token adds to a state. The key has the axes that reads sum over."""
+    """key ⊗ value: what a token adds to a state. The key has the axes that reads sum over, and so
+    has the `query`, if there is one: then query · S[t-1] is added to the value."""
 
     key: Product
     value: Product
+    query: Expr | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +41,11 @@ class LinearState:
     def value_axes(self) -> tuple[Axis, ...]:
         """The axes that a read keeps."""
         return tuple(axis for axis in self.axes if axis not in self.key_axes)
+
+    @property
+    def rank(self) -> int:
+        """The rank of what the transition has beside its diagonal."""
+        return sum(write.query is not None for write in self.writes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,13 +83,14 @@ class Scaled:
 
 
 def transition(state: LinearState) -> str:
-    """The name of the transition's place in the order identity < scalar < diagonal."""
-    if not state.decays:
-        return "identity"
+    """The name of the transition's place in the order identity < scalar < diagonal, each of them
+    by itself or with a part of low rank."""
     axes = {axis for decay in state.decays for axis in decay.sort.axes}
-    if not axes:
-        return "scalar"
-    return f"diagonal along {', '.join(a for a in state.axes if a in axes)}"
+    if axes:
+        found = f"diagonal along {', '.join(a for a in state.axes if a in axes)}"
+    else:
+        found = "scalar" if state.decays else "identity"
+    return f"{found} plus rank {state.rank}" if state.rank else found
 
 
 def decay_names(linear: Linear) -> tuple[str, ...]:

@@ -56,7 +56,7 @@ class Reads:
     def _summed(self, expr: Expr, axis: Axis) -> Expr:
         """The sum over an axis of a product, term by term."""
         total = number(0)
-        for term in _expanded(expr, self.states):
+        for term in expanded(expr, self.states):
             parts = [f if self._held(f) else self.rewrite(f) for f in term]
             inside = [f for f in parts if axis in f.sort.axes]
             outside = [f for f in parts if axis not in f.sort.axes]
@@ -119,13 +119,13 @@ def _contract_sort(left: Expr, right: Expr, axis: Axis) -> Sort:
     return replace(whole, axes=tuple(a for a in whole.axes if a != axis))
 
 
-def _expanded(expr: Expr, states: frozenset[str]) -> tuple[list[Expr], ...]:
+def expanded(expr: Expr, states: frozenset[str]) -> tuple[list[Expr], ...]:
     """The expression as a sum of products, distributed over the sums that read a state."""
     match expr:
         case Apply(primitive="add", operands=(left, right)):
-            return _expanded(left, states) + _expanded(right, states)
+            return expanded(left, states) + expanded(right, states)
         case Apply(primitive="sub", operands=(left, right)):
-            return _expanded(left, states) + _expanded(apply("neg", right), states)
+            return expanded(left, states) + expanded(apply("neg", right), states)
     parts = factors(expr)
     for i, part in enumerate(parts):
         match part:
@@ -133,7 +133,7 @@ def _expanded(expr: Expr, states: frozenset[str]) -> tuple[list[Expr], ...]:
                 others = product(parts[:i] + parts[i + 1 :])
                 return tuple(
                     term
-                    for pieces in _expanded(part, states)
-                    for term in _expanded(apply("mul", others, product(pieces)), states)
+                    for pieces in expanded(part, states)
+                    for term in expanded(apply("mul", others, product(pieces)), states)
                 )
     return (parts,)

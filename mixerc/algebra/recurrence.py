@@ -1,16 +1,17 @@
 """A recurrence as a linear mixer: its update affine in the state, its output linear in reads."""
 
-from mixerc.algebra.affine import Affine, affine, summands
+from mixerc.algebra.affine import affine, summands
+from mixerc.algebra.erasing import Erasing, erasing, joined
 from mixerc.algebra.linear import Linear, LinearState, Write
 from mixerc.algebra.reads import Reads
 from mixerc.algebra.terms import (
     ELEMENTWISE,
+    LOW_RANK,
     SEVERAL,
     Factor,
     NotLinear,
     factors,
     is_number,
-    reads_state,
 )
 from mixerc.ir.expr import Expr, Read, TimeSum
 from mixerc.ir.mixer import Mixer, State, Update, Value
@@ -23,11 +24,12 @@ def linear_recurrence(mixer: Mixer) -> Linear:
     """The linear form of a mixer given by the updates of its states."""
     states = frozenset(state.name for state in mixer.core.states)
     updates, output = inlined(mixer)
-    parts = {name: _affine_update(name, expr, states) for name, expr in updates.items()}
+    _refuse_cascades(updates)
+    erased = {name: erasing(expr, name) for name, expr in updates.items()}
     reads = Reads(states=states)
     result = reads.rewrite(output)
     made = tuple(
-        _state(state, parts[state.name], reads.key_axes.get(state.name))
+        _state(state, erased[state.name], reads.key_axes.get(state.name))
         for state in mixer.core.states
     )
     return Linear(states=made, readouts=tuple(reads.readouts), output=result)
@@ -57,23 +59,32 @@ def substituted(expr: Expr, values: dict[str, Expr]) -> Expr:
             return map_children(expr, lambda e: substituted(e, values))
 
 
-def _affine_update(name: str, expr: Expr, states: frozenset[str]) -> Affine:
-    others = states - {name}
-    if reads_state(expr, others):
-        fed = next(e for e in walk(expr) if isinstance(e, Read) and e.name in others)
-        reason = f"the state {fed.name} feeds the update of {name}"
-        raise NotLinear(reason, fed.span, SEVERAL)
-    return affine(expr, name, Time.PREVIOUS)
+def _refuse_cascades(updates: dict[str, Expr]) -> None:
+    for name, expr in updates.items():
+        for e in walk(expr):
+            if isinstance(e, Read) and e.name in updates and e.name != name:
+                reason = f"the state {e.name} feeds the update of {name}"
+                raise NotLinear(reason, e.span, SEVERAL)
 
 
-def _state(state: State, update: Affine, key_axes: tuple[Axis, ...] | None) -> LinearState:
+def _state(state: State, erased: Erasing, key_axes: tuple[Axis, ...] | None) -> LinearState:
+    update = affine(erased.update, state.name, Time.PREVIOUS)
     if key_axes is None:
         reason = f"no axis of the state {state.name} is summed over when it is read"
         raise NotLinear(reason, state.span, ELEMENTWISE)
+    if erased.axis not in (None, *key_axes):
+        reason = (
+            f"the update of {state.name} sums over {erased.axis} and its reads over "
+            f"{', '.join(key_axes)}"
+        )
+        raise NotLinear(reason, state.span, LOW_RANK)
     keys = frozenset(key_axes)
     values = frozenset(state.sort.axes) - keys
     decays = _decays(state, update.coefficient, keys, values)
     writes = () if update.rest is None else _writes(state, update.rest, keys, values)
+    writes = joined(writes, erased, values)
+    if erased.readouts:
+        _refuse_values(state, decays, values)
     return LinearState(
         name=state.name,
         axes=state.sort.axes,
@@ -99,6 +110,17 @@ def _decays(
             )
             raise NotLinear(reason, part.span, ELEMENTWISE)
     return tuple(parts)
+
+
+def _refuse_values(state: State, decays: tuple[Expr, ...], values: frozenset[Axis]) -> None:
+    """A transition of low rank acts on every value alike; a decay of each value would not."""
+    for decay in decays:
+        if set(decay.sort.axes) & values:
+            reason = (
+                f"the decay `{show_expr(decay)}` lies along {', '.join(decay.sort.axes)}, and "
+                f"{state.name} is contracted too: each value would have a transition of its own"
+            )
+            raise NotLinear(reason, decay.span, LOW_RANK)
 
 
 def _writes(

@@ -141,8 +141,19 @@ def _tile_rule(b: Builder, node: n.Node, g: n.Node) -> Iterable[tuple[n.Node, n.
             return ((arg, b.blocks(g, ())),)
         case n.Triangle(args=(arg,), strict=strict):
             return ((arg, b.triangle(g, strict=strict)),)
+        case n.Solve(args=(lower, rows), transposed=False):
+            back = b.solve(lower, g, transposed=True)
+            return ((rows, back), (lower, _of_pairs(b, back, node)))
         case _:
             raise AssertionError(f"no adjoint of {type(node).__name__}")
+
+
+def _of_pairs(b: Builder, back: n.Node, found: n.Node) -> n.Node:
+    """The cotangent of a strictly lower tile by which rows were found."""
+    own = n.MID_ROW if n.KEY_ROW in found.axes else n.KEY_ROW
+    over = tuple(axis for axis in found.axes if axis != n.ROW)
+    pairs = b.contract(back, b.rename(found, n.ROW, own), over)
+    return b.triangle(b.rename(pairs, own, n.KEY_ROW), strict=True)
 
 
 def _map(b: Builder, node: n.Map, g: n.Node) -> Iterable[tuple[n.Node, n.Node]]:

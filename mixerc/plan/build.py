@@ -195,6 +195,13 @@ class Builder:
     def triangle(self, arg: n.Node, *, strict: bool) -> n.Node:
         return self.intern(n.Triangle(axes=arg.axes, args=(arg,), strict=strict))
 
+    def solve(self, lower: n.Node, rows: n.Node, *, transposed: bool = False) -> n.Node:
+        """The rows x with x = rows + lower x, for a strictly lower pair tile."""
+        return self.intern(n.Solve(axes=rows.axes, args=(lower, rows), transposed=transposed))
+
+    def inverse(self, lower: n.Node) -> n.Node:
+        return self.intern(n.Inverse(axes=lower.axes, args=(lower,)))
+
 
 def block_axis(width: int) -> str:
     """The axis that counts blocks of `width` rows: the rows themselves, or pairs of half of it."""

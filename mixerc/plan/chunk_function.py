@@ -5,7 +5,8 @@ With prefixes P and suffixes F of the decays (see `decay`), per readout and writ
     A   = sum over levels of (q·P)(k·F)',  o = A v + (q·P) S,  S' = S·total + (k·F)' v
 
 where decays along the value axes multiply v and o instead, level by level, and a scalar decay
-multiplies the scores. Masked rows write nothing and decay by 1.
+multiplies the scores. Masked rows write nothing and decay by 1. What a write takes from the state
+is solved for first (see `solve`): its rows are U + W S, and then they are values as any others.
 """
 
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from mixerc.plan import nodes as n
 from mixerc.plan.build import Builder
 from mixerc.plan.decay import Decay, grown, widths
 from mixerc.plan.lower import lower, lower_product
+from mixerc.plan.solve import Rows, solved
 
 
 def chunk_function(
@@ -75,6 +77,10 @@ class _Groups:
     scalar: Decay | None
 
 
+_ASKING = Readout(name="", state="", query=(), before=True)
+"""How a write reads its state: before the update."""
+
+
 class _ChunkState:
     """One state over one chunk."""
 
@@ -86,6 +92,7 @@ class _ChunkState:
         self.chunk = chunk
         self.groups = _grouped(b, state, logarithms)
         self.carry = b.carry(state.name, state.axes)
+        self.values = self._solved() if state.rank else {}
 
     def read(self, readout: Readout, query: n.Node) -> n.Node:
         """One readout: what the chunk's own tokens wrote, and what the carried state holds."""
@@ -95,13 +102,16 @@ class _ChunkState:
         start = query if along is None or readout.before else b("mul", query, along.value(b))
         rows = grown(b, start, along, self.chunk, "right").levels
         terms = [self._within(write, readout, query, rows) for write in self.state.writes]
-        outer = rows[-1]
-        if groups.scalar is not None:
-            outer = b("mul", outer, self._scalar_prefixes(groups.scalar, readout)[-1])
-        held = b.contract(outer, self.carry, self.state.key_axes)
+        held = b.contract(self._outer(readout, rows), self.carry, self.state.key_axes)
         if groups.values is not None:
             held = b("mul", self._value_prefix(readout)[-1], held)
         return b.add_all([*terms, held])
+
+    def _outer(self, readout: Readout, rows: tuple[n.Node, ...]) -> n.Node:
+        """The query as the state before the chunk is read by it."""
+        if self.groups.scalar is None:
+            return rows[-1]
+        return self.b("mul", rows[-1], self._scalar_prefixes(self.groups.scalar, readout)[-1])
 
     def next(self) -> n.Node:
         """The state after the chunk."""
@@ -124,8 +134,45 @@ class _ChunkState:
         return self.b.pad(key, 0)
 
     def _value(self, write: Write) -> n.Node:
-        value = self.b.spread(lower_product(self.b, write.value), self.state.value_axes)
+        return self.values[write] if write.query is not None else self._given(write)
+
+    def _given(self, write: Write) -> n.Node:
+        """What the token itself gives for a value."""
+        value = lower_product(self.b, write.value)
+        if write.query is not None and isinstance(value, n.Number) and not value.value:
+            return value  # nothing is written but what is read
+        value = self.b.spread(value, self.state.value_axes)
         return self.b.spread(value, (n.ROW,))
+
+    def _solved(self) -> dict[Write, n.Node]:
+        """The values of the writes that ask the state: what the chunk's own tokens wrote and what
+        the carried state holds."""
+        asking = [write for write in self.state.writes if write.query is not None]
+        rows, lower = [], []
+        for write in asking:
+            query, grows = self._asked(write)
+            known = [other for other in self.state.writes if other.query is None]
+            own = [self._within(other, _ASKING, query, grows) for other in known]
+            rows.append(
+                Rows(self.b.add_all([self._given(write), *own]), self._outer(_ASKING, grows))
+            )
+            if self.chunk > 1:
+                lower.append([self._scores(other, _ASKING, query, grows) for other in asking])
+        if self.chunk > 1:
+            rows = solved(self.b, lower, rows)
+        return {
+            write: self.b(
+                "add", row.own, self.b.contract(row.factor, self.carry, self.state.key_axes)
+            )
+            for write, row in zip(asking, rows, strict=True)
+        }
+
+    def _asked(self, write: Write) -> tuple[n.Node, tuple[n.Node, ...]]:
+        """The query of a write, as it is and at every level."""
+        assert write.query is not None
+        query = self.b.spread(lower(self.b, write.query), self.state.key_axes)
+        query = self.b.spread(query, (n.ROW,))
+        return query, grown(self.b, query, self.groups.keys, self.chunk, "right").levels
 
     def _value_prefix(self, readout: Readout) -> tuple[n.Node, ...]:
         """Decays along the value axes from the start of the block up to each row."""

@@ -58,6 +58,8 @@ def cost(
                     contractions += 2 * count.volume((*node.axes, *over))
                 case n.Map() | n.Sum() | n.Max() | n.Triangle():
                     elementwise += count.volume(node.axes)
+                case n.Inverse():
+                    contractions += program.chunk**3 / 3  # of what is not 0
                 case n.Grow(width=width):
                     elementwise += count.volume(node.axes) / 2 if width else 0
         handed = [x for x in kernel.stores if not is_scalar(x)]
@@ -85,7 +87,7 @@ class _Lengths:
         return float(prod(self._length(axis) for axis in axes))
 
     def _length(self, axis: str) -> int:
-        if axis in (n.ROW, n.KEY_ROW):
+        if axis in n.ROWS:
             return self.chunk
         if axis.startswith("#p"):
             return self.chunk // (2 * int(axis[2:]))

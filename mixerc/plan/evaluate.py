@@ -61,7 +61,7 @@ class _Run:
         self.carries = carries
         self.functions = functions
         self.number = number
-        self.lengths = {n.ROW: chunk, n.KEY_ROW: chunk, **sizes}
+        self.lengths = {**dict.fromkeys(n.ROWS, chunk), **sizes}
         self.values: dict[n.Node, Any] = {}
 
     def aligned(self, node: n.Node, axes: n.Axes) -> Any:
@@ -142,6 +142,10 @@ class _Run:
             case n.Triangle(strict=strict):
                 keep = np.tri(len(arg), len(arg), -1 if strict else 0, dtype=bool)
                 return np.where(keep, arg, self._zeros(arg.shape, arg))
+            case n.Solve(args=(lower, rows), transposed=transposed):
+                return self._solve(lower, rows, transposed=transposed)
+            case n.Inverse():
+                return self._inverse(arg)
             case n.Concat(args=args, parts=parts, over=over):
                 shared = tuple(a for a in node.axes if a != over)
                 return np.concatenate(
@@ -204,6 +208,20 @@ class _Run:
         self.lengths.update({n.pair_axis(width): len(starts)})
         return np.stack([pairs[i + width : i + 2 * width, i : i + width] for i in starts])
 
+    def _solve(self, lower: n.Node, rows: n.Node, *, transposed: bool) -> Any:
+        """Substitution, row after row; from the last one if the tile is transposed."""
+        first = (n.ROW, *(a for a in rows.axes if a != n.ROW))
+        tile, right = self.values[lower], self.aligned(rows, first)
+        order = range(len(tile))
+        found = _substituted(tile.T if transposed else tile, right, order[:: 1 - 2 * transposed])
+        return np.asarray(found).transpose([first.index(a) for a in rows.axes])
+
+    def _inverse(self, tile: Any) -> Any:
+        rows = range(len(tile))
+        identity = self._zeros(tile.shape, tile)
+        identity[rows, rows] = self.number(1)
+        return _substituted(tile, identity, rows)
+
     def _slice(self, node: n.Node, shared: n.Axes, own: str) -> Any:
         axes = (*shared, own) if own else shared
         value = self.aligned(node, axes)
@@ -217,6 +235,17 @@ class _Run:
         start = sum(lengths[:index])
         piece = value[..., start : start + lengths[index]]
         return piece if own[index] else piece[..., 0]
+
+
+def _substituted(tile: Any, rows: Any, order: range) -> Any:
+    """The x with x = rows + tile x, where a row of the tile is 0 from its own place on."""
+    found = rows.copy()
+    done: list[int] = []
+    for i in order:
+        for j in done:
+            found[i] = found[i] + found[j] * tile[i, j]
+        done.append(i)
+    return found
 
 
 def _pair_first(node: n.Node, width: int) -> n.Axes:

@@ -1,7 +1,7 @@
 """The nodes of a chunk function: named-axis values of one chunk of C tokens.
 
 Axes of the chunk begin with `#`, which no name of a spec does. Rows are the axis `#c`, here
-written `c`; rows seen as keys are `c'`. At the dyadic level w the rows
+written `c`; rows seen as keys are `c'`, and rows in the middle of a product of two pair tiles `c''`. At the dyadic level w the rows
 split into C / 2w pairs of adjacent blocks of w rows: `Halves` takes the right (or left) block
 of every pair, with the axes `p<w>` (which pair) and `r<w>` (which row of the block). The totals
 of blocks of 2w rows have the axis `p<w>` too. Nodes are compared by identity; `Builder` makes
@@ -18,6 +18,8 @@ Half: TypeAlias = Literal["", "re", "im"]
 
 ROW = "#c"
 KEY_ROW = "#c'"
+MID_ROW = "#c''"
+ROWS = (ROW, KEY_ROW, MID_ROW)
 
 
 def pair_axis(width: int) -> str:
@@ -209,6 +211,19 @@ class Triangle(Node):
     """A pair tile with 0 where the key is not before the row; `strict` drops the diagonal too."""
 
     strict: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Solve(Node):
+    """The rows x with x = rows + lower x, from a strictly lower pair tile and rows; `transposed`
+    with the transposed tile. Backends get an `Inverse` and products for it."""
+
+    transposed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Inverse(Node):
+    """The inverse of 1 - lower, of a strictly lower pair tile: unit triangular too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -8,6 +8,7 @@ from mixerc.plan.adjoint import adjoint
 from mixerc.plan.chunk_function import chunk_function
 from mixerc.plan.distribute import Program, distribute, states_only
 from mixerc.plan.peaks import PeakRows, peak_rows, with_peak
+from mixerc.plan.solve import by_inverses
 from mixerc.plan.verify import verify
 
 CHUNK = 64
@@ -55,7 +56,8 @@ def make_plan(linear: Linear, *, chunk: int, logarithms: frozenset[str]) -> Plan
         (linear, None) if linear.scaled is None else (linear.scaled.linear, linear.scaled)
     )
     still = frozenset() if scaled is None else frozenset({scaled.before, scaled.after})
-    function = chunk_function(form, chunk, logarithms, still)
+    whole = chunk_function(form, chunk, logarithms, still)
+    function, back = by_inverses(whole), by_inverses(adjoint(whole))
     by_token = chunk_function(form, 1, logarithms)
     if scaled is not None:
         by_token = with_peak(by_token, scaled, logarithms)
@@ -65,7 +67,7 @@ def make_plan(linear: Linear, *, chunk: int, logarithms: frozenset[str]) -> Plan
         forward=verify(distribute(function)),
         recurrent=verify(distribute(by_token)),
         states=verify(distribute(states_only(function), boundaries=True)),
-        backward=verify(distribute(adjoint(function), reverse=True)),
+        backward=verify(distribute(back, reverse=True)),
         peak=None if scaled is None else peak_rows(scaled, logarithms),
     )
 

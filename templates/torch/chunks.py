@@ -241,3 +241,10 @@ def add_reduced(total, tile):
         if part.shape[dim] > total.shape[dim]:
             part = part.sum(dim, keepdim=True)
     total += part
+
+
+def inverted(lower):
+    """The inverse of 1 - lower for strictly lower tiles [..., C, C]; nothing is divided."""
+    one = torch.eye(lower.shape[-1], dtype=lower.dtype, device=lower.device)
+    whole = one.expand_as(lower)
+    return torch.linalg.solve_triangular(-lower, whole, upper=False, unitriangular=True)

@@ -34,6 +34,7 @@ _RESERVED = (
     *("torch", "functional", "math", "abs", "max", "min", "head"),
     *("piece", "streams", "constants", "states", "boundaries", "size", "chunks", "valid"),
     *("pad", "halves", "place", "unpick", "grow", "blocks", "level", "join", "filled"),
+    "inverted",
     *(
         "along",
         "stacked",

@@ -107,7 +107,7 @@ class NodePrinter:
         """The length of an axis, as a number or the name of a size."""
         if (self.sweeps or self.by_rows) and axis in (n.ROW, n.KEY_ROW):
             return "rows" if axis == n.ROW else "keys"
-        if axis in (n.ROW, n.KEY_ROW):
+        if axis in n.ROWS:
             return str(self.chunk)
         if axis.startswith("#p"):
             return str(self.chunk // (2 * int(axis[2:])))
@@ -286,6 +286,8 @@ class NodePrinter:
                 return f"{arg}.diagonal(dim1=-2, dim2=-1)"
             case n.Triangle(strict=strict):
                 return f"{arg}.tril({-1 if strict else 0})"
+            case n.Inverse():
+                return f"inverted({arg})"
             case _:
                 raise AssertionError(type(node).__name__)
 
