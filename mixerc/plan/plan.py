@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from mixerc.algebra.linear import Linear
 from mixerc.plan import nodes as n
 from mixerc.plan.adjoint import adjoint
+from mixerc.plan.build import Builder
 from mixerc.plan.chunk_function import chunk_function
 from mixerc.plan.distribute import Program, distribute, states_only
 from mixerc.plan.peaks import PeakRows, peak_rows, with_peak
@@ -57,7 +58,8 @@ def make_plan(linear: Linear, *, chunk: int, logarithms: frozenset[str]) -> Plan
     )
     still = frozenset() if scaled is None else frozenset({scaled.before, scaled.after})
     whole = chunk_function(form, chunk, logarithms, still)
-    function, back = by_inverses(whole), by_inverses(adjoint(whole))
+    b = Builder()
+    function, back = by_inverses(b, whole), by_inverses(b, adjoint(whole))
     by_token = chunk_function(form, 1, logarithms)
     if scaled is not None:
         by_token = with_peak(by_token, scaled, logarithms)

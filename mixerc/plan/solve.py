@@ -68,10 +68,10 @@ def applied(b: Builder, lower: n.Node, rows: n.Node) -> n.Node:
     return b.contract(left, b.rename(rows, n.ROW, meeting), (meeting,))
 
 
-def by_inverses(function: n.ChunkFunction) -> n.ChunkFunction:
+def by_inverses(b: Builder, function: n.ChunkFunction) -> n.ChunkFunction:
     """The function with a product for each solution: a system is solved once for all its right
-    sides, and there is but one node for backends to know."""
-    b = Builder()
+    sides, and there is but one node for backends to know. Functions that are made by one builder
+    share their nodes."""
     made: dict[n.Node, n.Node] = {}
     for node in function.nodes:
         args = tuple(made[arg] for arg in node.args)

@@ -163,6 +163,19 @@ def matmul(a, b, ACC: tl.constexpr, DOT: tl.constexpr, PREC: tl.constexpr):
 
 
 @triton.jit
+def inverted(lower, i, ACC: tl.constexpr, PREC: tl.constexpr):
+    """The inverse of 1 - lower for a strictly lower tile of the rows i, from blocks of one row to
+    the whole: of a pair of blocks it is right · lower · left, between the inverses of both."""
+    made = tl.where(siblings(i[:, None], i[None, :], 1), lower, 0.0)
+    made += tl.where(i[:, None] == i[None, :], 1.0, 0.0)
+    for level in tl.static_range(1, 16):
+        if (1 << level) < lower.shape[0]:
+            between = tl.where(siblings(i[:, None], i[None, :], 1 << level), lower, 0.0)
+            made += matmul(matmul(made, between, ACC, ACC, PREC), made, ACC, ACC, PREC)
+    return made
+
+
+@triton.jit
 def floor_mod(a, b):
     """The remainder with the sign of b, however `%` rounds."""
     r = a % b

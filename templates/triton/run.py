@@ -105,11 +105,11 @@ class Run:
         given = {"first_at": self.first, "count_at": self.count, "batch_at": self.batch}
         self.launch(kernel, self.chunks, size, axes, split, **given, **arguments)
 
-    def scan(self, kernel, size, axes, split, **arguments):
+    def scan(self, kernel, size, axes, split, whole=(), **arguments):
         """A kernel from chunk to chunk of each sequence."""
         given = {"first_at": self.first, "count_at": self.count, "batch_at": self.batch}
         given["bounds_at"] = self.bounds
-        self.launch(kernel, self.sequences, size, axes, split, **given, **arguments)
+        self.launch(kernel, self.sequences, size, axes, split, whole, **given, **arguments)
 
     def token_scan(self, kernel, size, axes, split, **arguments):
         """A kernel from token to token of each sequence."""

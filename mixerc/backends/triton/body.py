@@ -320,5 +320,5 @@ _RESERVED = (
     *("pid", "h", "n", "s", "i", "first", "count", "batch", "valid", "rows", "start", "stop"),
     *("step", "length", "tl", "triton", "matmul", "expm1", "sigmoid", "softplus", "logsigmoid"),
     *("tanh", "silu", "relu", "elu", "sign", "negated", "gelu", "gelu_tanh", "power", "on_side"),
-    *("siblings", "pair_sum", "swapped"),
+    *("siblings", "pair_sum", "swapped", "inverted"),
 )

@@ -35,7 +35,7 @@ class KernelView:
     """A kernel's text, and what its launch has to give: pointers, heads, numbers and axes.
 
     `before` and `after` stand around the loop of a scan, `step` are the loop's first lines, and
-    `steps` is the number of tokens of a step; `more` are numbers that only some kernels take, and
+    `steps` is the number of tokens of a step; tiles hold every place of the axes in `whole`; `more` are numbers that only some kernels take, and
     `weight` is how many whole tiles one over rows holds at once, which `warps` share.
     """
 
@@ -49,6 +49,7 @@ class KernelView:
     outs: tuple[str, ...]
     axes: tuple[str, ...]
     split: tuple[str, ...]
+    whole: tuple[str, ...] = ()
     before: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     step: tuple[str, ...] = ()
@@ -113,6 +114,7 @@ def view(
     doors: Doors,
     outs: tuple[str, ...],
     split: tuple[str, ...],
+    whole: tuple[str, ...] = (),
     given: tuple[str, ...],
     tiles: Mapping[str, Dims],
     axes: tuple[str, ...],
@@ -136,6 +138,7 @@ def view(
         outs=outs,
         axes=axes,
         split=split,
+        whole=whole,
         before=before,
         after=after,
         step=step,

@@ -10,6 +10,7 @@ from mixerc.backends.triton.kernel_view import CHUNK, KernelView, store, view
 from mixerc.backends.triton.memory import CHUNKS, SEQUENCES, TOKENS, Doors
 from mixerc.backends.triton.ordering import ordered
 from mixerc.backends.triton.scope import Scope
+from mixerc.backends.triton.seen import NOTHING, Seen
 from mixerc.backends.triton.tiles import TilePrinter
 from mixerc.backends.triton.values import dims_of, first_of
 from mixerc.plan import nodes as n
@@ -47,18 +48,29 @@ def map_kernel(
 
 
 def scan_kernel(
-    name: str, carry: n.Carry, after: n.Node, doors: Doors, chunk: int, *, reverse: bool
+    name: str,
+    carry: n.Carry,
+    after: n.Node,
+    doors: Doors,
+    chunk: int,
+    *,
+    reverse: bool,
+    seen: Seen = NOTHING,
 ) -> KernelView:
-    """One state from chunk to chunk; what it is before each chunk is stored."""
-    body = Body(TilePrinter(), doors.leaf, doors.buffers)
+    """One state from chunk to chunk; what it is before each chunk is stored, and so are the rows
+    that are made of it on the way."""
+    body = Body(TilePrinter(), doors.leaf, doors.buffers, frozenset(seen.whole))
     scope = Scope()
     for axis in carry.axes:
-        body.open_axis(scope, axis, first_of(axis))
+        body.open_axis(scope, axis, "0" if axis in seen.whole else first_of(axis))
     places = ("i = tl.arange(0, CHUNK)", *body.taken())
     state = state_before(body, doors, scope, carry, "state_at")
     before = body.taken()
     store(body, doors, scope, "kept_at", CHUNKS, state, state.dims)
-    (value,) = body.compute((after,), scope)
+    value, *rows = body.compute((after, *seen.rows), scope)
+    outs = tuple(f"rows_{index}_at" for index in range(len(rows)))
+    for out, node, row in zip(outs, seen.rows, rows, strict=True):
+        store(body, doors, scope, out, CHUNKS, row, dims_of(node.axes))
     body.put(f"{state.text} = {whole(value, state)}")
     lines = ordered(body.taken(), body.tiles, chunk)
     store(body, doors, scope, "last_at", SEQUENCES, state, state.dims)
@@ -66,8 +78,9 @@ def scan_kernel(
         name=name,
         summary=f"{carry.state} from chunk to chunk{', last to first' if reverse else ''}.",
         doors=doors,
-        outs=("state_at", "last_at", "kept_at"),
-        split=carry.axes,
+        outs=("state_at", "last_at", "kept_at", *outs),
+        split=tuple(axis for axis in carry.axes if axis not in seen.whole),
+        whole=seen.whole,
         given=("length", "bounds_at", "first_at", "count_at", "batch_at"),
         tiles=body.tiles,
         axes=tuple(body.axes),

@@ -163,6 +163,8 @@ class Launches:
         arguments += [f"{heads}={self.tensor(x)}.shape[1]" for heads, x in doors.heads.items()]
         arguments += [f"{name}={text}" for text, name in doors.numbers.items()]
         tiles, split = blocks or tuple_text(quoted(view.axes)), tuple_text(quoted(view.split))
+        if view.whole:
+            arguments.insert(0, f"whole={tuple_text(quoted(view.whole))}")
         text = f"run.{how}({kernel}, size, {tiles}, {split}, {', '.join(arguments)})"
         self.lines += laid_out(text, 4)
 

@@ -5,6 +5,7 @@ from mixerc.backends.module.layout import tuple_text
 from mixerc.backends.triton.kernels import scan_kernel
 from mixerc.backends.triton.launches import Launches, LaunchView
 from mixerc.backends.triton.memory import Doors
+from mixerc.backends.triton.seen import rows_seen, seen
 from mixerc.backends.triton.tiling import Hardware
 from mixerc.backends.triton.token_kernel import Out, token_kernel
 from mixerc.plan import nodes as n
@@ -30,7 +31,7 @@ class _Linear(Launches):
     def forward(self) -> LaunchView:
         """The states at chunk boundaries, then the output."""
         self.lines.append("kept, lasts = states_piece(run, streams, constants, states, size)")
-        self._kept(self.program.carries)
+        self._kept(self.program)
         (_, output), *_ = self.program.outputs
         self.cut([output])
         self.maps({"outputs[0]": output}, rows=True)
@@ -39,14 +40,15 @@ class _Linear(Launches):
     def states(self) -> LaunchView:
         """The states at chunk boundaries alone."""
         self._scans(reverse=False)
-        kept = tuple_text([f"kept_{i}" for i in range(len(self.program.carries))])
+        count = len(self.program.carries) + len(rows_seen(self.program))
+        kept = tuple_text([f"kept_{i}" for i in range(count)])
         return self.view(
             "The states before each chunk, and after the last.", "size", f"{kept}, {self.lasts()}"
         )
 
     def backward(self, forward: Program) -> LaunchView:
         """The cotangents of states, last chunk to first, then those of the inputs."""
-        self._kept(forward.carries)
+        self._kept(forward)
         self._scans(reverse=True)
         self.cut([node for _, node in self.program.outputs])
         groups: dict[tuple[bool, n.Axes], dict[str, n.Node]] = {}
@@ -86,23 +88,39 @@ class _Linear(Launches):
         self.launch("scan", "token_scan", view, given)
         return self.view("The recurrent mode.", "size, outputs", self.lasts())
 
-    def _kept(self, carries: tuple[tuple[n.Carry, n.Node], ...]) -> None:
-        """The states before each chunk, which were found already."""
-        for index, (carry, _) in enumerate(carries):
-            self.buffers[carry] = f"before_{index}"
+    def _kept(self, forward: Program) -> None:
+        """The states before each chunk, which were found already, and the rows made of them."""
+        carries = tuple(carry for carry, _ in forward.carries)
+        for index, node in enumerate((*carries, *rows_seen(forward))):
+            self.buffers[node] = f"before_{index}"
             self.lines.append(f"before_{index} = kept[{index}]")
 
     def _scans(self, *, reverse: bool) -> None:
         """What each chunk does to the states, and the states from chunk to chunk."""
         carries = tuple(carry for carry, _ in self.program.carries)
         self.cut([after for _, after in self.program.carries])
+        every = [seen(self.program, carry, after) for carry, after in self.program.carries]
+        self.store(dict.fromkeys(x for one in every for x in one.given if x not in self.buffers))
+        rows: dict[n.Node, str] = {}
         for index, (carry, after) in enumerate(self.program.carries):
             self.lines.append(f"kept_{index} = run.chunked({', '.join(self.lengths(carry.axes))})")
             self.lines.append(f"last_{index} = torch.empty_like(states[{index}])")
-            view = scan_kernel(
-                self.next(), carry, after, self.doors(), self.program.chunk, reverse=reverse
-            )
             given = {"state_at": f"states[{index}]", "last_at": f"last_{index}"}
-            self.launch("scan", "scan", view, given | {"kept_at": f"kept_{index}"})
+            given["kept_at"] = f"kept_{index}"
+            for place, node in enumerate(every[index].rows):
+                rows[node] = f"kept_{len(carries) + len(rows)}"
+                self.lines.append(f"{rows[node]} = run.chunked({self._memory(node)})")
+                given[f"rows_{place}_at"] = rows[node]
+            view = scan_kernel(
+                self.next(),
+                carry,
+                after,
+                self.doors(),
+                self.program.chunk,
+                reverse=reverse,
+                seen=every[index],
+            )
+            self.launch("scan", "scan", view, given)
         for index, carry in enumerate(carries):
             self.buffers[carry] = f"kept_{index}"
+        self.buffers |= rows

@@ -232,6 +232,9 @@ class TilePrinter:
             case n.Triangle(strict=strict):
                 kept = f"i[:, None] {'>' if strict else '>='} i[None, :]"
                 return self._chosen(first, kept, "0.0", (ROW, COLUMN))
+            case n.Inverse():
+                tile = aligned(first, (ROW, COLUMN))
+                return Value(text=f"inverted({tile}, i, ACC, PREC)", dims=(ROW, COLUMN))
             case _:
                 raise AssertionError(type(node).__name__)
 

@@ -12,6 +12,7 @@ import pytest
 from mixerc.algebra.linear import Linear, Write
 from mixerc.plan import nodes as n
 from mixerc.plan.adjoint import adjoint
+from mixerc.plan.build import Builder
 from mixerc.plan.chunk_function import chunk_function
 from mixerc.plan.evaluate import RING, evaluate
 from mixerc.plan.solve import by_inverses
@@ -103,7 +104,7 @@ def test_chunks_in_a_prime_field(kind: str, rank: int, before: bool, plain: bool
             inputs[name][20] = inputs[name][20] * 0
     start = state = drawn(rng, (k, v))
     whole = chunk_function(delta(kind, rank, before=before, plain=plain), chunk, frozenset())
-    function = by_inverses(whole)
+    function = by_inverses(Builder(), whole)
     assert not any(isinstance(node, n.Solve) for node in function.nodes)
     found = []
     for i in range(2):
@@ -126,7 +127,7 @@ def test_products_for_solutions_have_the_same_adjoint(kind: str, rank: int) -> N
     states = {"S": drawn(rng, (k, v)), "d_S": drawn(rng, (k, v))}
     back = adjoint(chunk_function(delta(kind, rank), chunk, frozenset()))
     solved, carried = evaluate(back, inputs, states, RING, Residue)
-    inverted, again = evaluate(by_inverses(back), inputs, states, RING, Residue)
+    inverted, again = evaluate(by_inverses(Builder(), back), inputs, states, RING, Residue)
     assert np.array_equal(carried["d_S"], again["d_S"])
     for name, value in solved.items():
         assert np.array_equal(value, inverted[name]), name
@@ -141,7 +142,7 @@ def test_an_eraser_of_nothing_is_none(kind: str) -> None:
     for name in ("c0", "v0"):
         inputs[name] = inputs[name] * 0
     state = {"S": drawn(rng, (k, v))}
-    low = by_inverses(chunk_function(delta(kind, 1), chunk, frozenset()))
+    low = by_inverses(Builder(), chunk_function(delta(kind, 1), chunk, frozenset()))
     plain = chunk_function(linear(DECAYS[kind], before=False), chunk, frozenset())
     (found, after), (wanted, last) = (evaluate(f, inputs, state, RING, Residue) for f in (low, plain))
     assert np.array_equal(found["o"], wanted["o"])
@@ -154,8 +155,8 @@ def test_a_scalar_is_a_diagonal_of_equal_decays() -> None:
     inputs = {x: drawn(rng, shape) for x, shape in sized("scalar", 1, chunk, k, v).items()}
     state = {"S": drawn(rng, (k, v))}
     spread = {**inputs, "a": np.repeat(inputs["g"][:, None], k, axis=1)}
-    scalar = by_inverses(chunk_function(delta("scalar", 1), chunk, frozenset()))
-    keys = by_inverses(chunk_function(delta("keys", 1), chunk, frozenset()))
+    scalar = by_inverses(Builder(), chunk_function(delta("scalar", 1), chunk, frozenset()))
+    keys = by_inverses(Builder(), chunk_function(delta("keys", 1), chunk, frozenset()))
     found, after = evaluate(scalar, inputs, state, RING, Residue)
     wanted, last = evaluate(keys, spread, state, RING, Residue)
     assert np.array_equal(found["o"], wanted["o"])
