@@ -163,15 +163,20 @@ def matmul(a, b, ACC: tl.constexpr, DOT: tl.constexpr, PREC: tl.constexpr):
 
 
 @triton.jit
-def inverted(lower, i, ACC: tl.constexpr, PREC: tl.constexpr):
+def inverted(lower, i, ACC: tl.constexpr, DOT: tl.constexpr, PREC: tl.constexpr):
     """The inverse of 1 - lower for a strictly lower tile of the rows i, from blocks of one row to
-    the whole: of a pair of blocks it is right · lower · left, between the inverses of both."""
+    the whole: of a pair of blocks it is right · lower · left, between the inverses of both. What
+    becomes a narrow operand takes three products of bfloat16, which need fewer registers."""
+    narrow: tl.constexpr = (PREC != "ieee") & (DOT != tl.float32) & (DOT != ACC)
+    how: tl.constexpr = "bf16x3" if narrow else PREC
     made = tl.where(siblings(i[:, None], i[None, :], 1), lower, 0.0)
     made += tl.where(i[:, None] == i[None, :], 1.0, 0.0)
-    for level in tl.static_range(1, 16):
-        if (1 << level) < lower.shape[0]:
-            between = tl.where(siblings(i[:, None], i[None, :], 1 << level), lower, 0.0)
-            made += matmul(matmul(made, between, ACC, ACC, PREC), made, ACC, ACC, PREC)
+    right, left, width = i[:, None] // 2, i[None, :] // 2, 2
+    while width < lower.shape[0]:  # not unrolled: the masks of all levels would be held at once
+        # A choice by these masks, as an operand of a product, stops the compiler in small tiles.
+        between = lower * ((right ^ left == 1) & (right > left)).to(ACC)
+        made += matmul(made, matmul(between, made, ACC, ACC, how), ACC, ACC, how)
+        right, left, width = right // 2, left // 2, width * 2
     return made
 
 

@@ -2,6 +2,7 @@
 
 from mixerc.backends.module.core import Core
 from mixerc.backends.module.layout import tuple_text
+from mixerc.backends.triton.cuts import only_multiplied
 from mixerc.backends.triton.kernels import scan_kernel
 from mixerc.backends.triton.launches import Launches, LaunchView
 from mixerc.backends.triton.memory import Doors
@@ -100,7 +101,10 @@ class _Linear(Launches):
         carries = tuple(carry for carry, _ in self.program.carries)
         self.cut([after for _, after in self.program.carries])
         every = [seen(self.program, carry, after) for carry, after in self.program.carries]
-        self.store(dict.fromkeys(x for one in every for x in one.given if x not in self.buffers))
+        given = dict.fromkeys(x for one in every for x in one.given if x not in self.buffers)
+        roots = [after for _, after in self.program.carries]
+        self.multiplied |= {x for x in given if only_multiplied(x, roots, self.buffers)}
+        self.store(given)
         rows: dict[n.Node, str] = {}
         for index, (carry, after) in enumerate(self.program.carries):
             self.lines.append(f"kept_{index} = run.chunked({', '.join(self.lengths(carry.axes))})")

@@ -4,19 +4,19 @@ With a transition of low rank a chunk's own rows are made of the state before it
 them: a scan then sums over axes of its state, and what both need of the inputs is made before it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from mixerc.backends.triton.cuts import ancestors
 from mixerc.plan import nodes as n
 from mixerc.plan.build import is_tile
-from mixerc.plan.distribute import Program, Schedule, descendants, is_given
+from mixerc.plan.distribute import Program, Schedule, descendants
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
     """The axes of a state that rows sum over, of which a program holds every place; the rows made of
-    the state that other kernels read; and the rows of sums that these are made of."""
+    the state that other kernels read; and what both are made of and is made before."""
 
     whole: tuple[str, ...] = ()
     rows: tuple[n.Node, ...] = ()
@@ -34,7 +34,7 @@ def seen(program: Program, carry: n.Carry, after: n.Node) -> Seen:
     if not whole:
         return NOTHING
     outside = (arg for x in order if x in reached for arg in x.args if arg not in reached)
-    given = (x for x in outside if n.ROW in x.axes and _is_sum(x))
+    given = (found for x in outside for found in _before(x, set(carry.axes)))
     return Seen(
         whole=whole,
         rows=tuple(x for x in rows_seen(program) if x in reached),
@@ -58,6 +58,15 @@ def _summed(nodes: Iterable[n.Node]) -> set[str]:
     }
 
 
-def _is_sum(node: n.Node) -> bool:
-    """Whether a value is a sum, or made of one."""
-    return any(isinstance(x, n.Contract) and not is_given(x) for x in ancestors((node,)))
+def _before(node: n.Node, state: set[str]) -> Iterator[n.Node]:
+    """What is made before the scan of a node: a tile as large as the state is made in it."""
+    if state <= set(node.axes):
+        for arg in node.args:
+            yield from _before(arg, state)
+    elif _is_work(node):
+        yield node
+
+
+def _is_work(node: n.Node) -> bool:
+    """Whether a value is made of sums, or of rows that grow: not in the order of chunks, then."""
+    return any(isinstance(x, n.Contract | n.Grow | n.Pick) for x in ancestors((node,)))

@@ -234,7 +234,7 @@ class TilePrinter:
                 return self._chosen(first, kept, "0.0", (ROW, COLUMN))
             case n.Inverse():
                 tile = aligned(first, (ROW, COLUMN))
-                return Value(text=f"inverted({tile}, i, ACC, PREC)", dims=(ROW, COLUMN))
+                return Value(text=f"inverted({tile}, i, ACC, DOT, PREC)", dims=(ROW, COLUMN))
             case _:
                 raise AssertionError(type(node).__name__)
 
