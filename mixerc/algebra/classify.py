@@ -16,10 +16,12 @@ from mixerc.algebra.terms import (
     ATTENTION,
     ELEMENTWISE,
     LANDMARK,
+    LOW_RANK,
     SEVERAL,
     DoesNotSplit,
     NotLinear,
 )
+from mixerc.algebra.unfold import unfolded
 from mixerc.algebra.unsupported import refuse_unsupported
 from mixerc.diagnostics.diagnostic import SpecError
 from mixerc.diagnostics.span import NOWHERE, Span
@@ -98,13 +100,13 @@ def classify(mixer: Mixer) -> Algebra:
 
 def _masked(mixer: Mixer, leaves: NotLinear) -> Algebra:
     """The class of masked attention, or why there are no kernels."""
-    written = _with_constants(mixer)
     try:
+        written = _written(mixer)
         dense = landmarks(written)
         if dense is not None:
             return _landmarks(dense)
         if not mixer.core.branches:
-            return _recurrence(recurrence(written))
+            return _recurrence(recurrence(written), leaves)
         found = attention(written)
     except NotLinear as reason:
         return _without(mixer, reason)
@@ -122,9 +124,12 @@ def _masked(mixer: Mixer, leaves: NotLinear) -> Algebra:
     )
 
 
-def _recurrence(found: Recurrence) -> Algebra:
-    """The class of a recurrence: scans, one behind the other, or token by token."""
+def _recurrence(found: Recurrence, leaves: NotLinear) -> Algebra:
+    """The class of a recurrence: scans, one behind the other, or token by token. `leaves` says why
+    there are no chunks of it: of a transition of low rank nothing else would do."""
     obstacle, several = found.obstacle, len(found.stages) > 1
+    if obstacle is not None and obstacle.family == leaves.family == LOW_RANK:
+        obstacle = replace(obstacle, reason=leaves.reason, span=leaves.span)
     if obstacle is None:
         family = f"{SEVERAL}: {len(found.stages)} scans" if several else ELEMENTWISE
         how = "a scan" if not several else "scans, each with those before it solved"
@@ -203,7 +208,7 @@ def _without(mixer: Mixer, leaves: NotLinear) -> Algebra:
 
 
 def _linear(mixer: Mixer) -> Linear:
-    inlined = _with_constants(mixer)
+    inlined = _written(mixer)
     refuse_unsupported(inlined)
     _refuse_complex(inlined)
     found = linear_sum(inlined) if inlined.core.branches else linear_recurrence(inlined)
@@ -211,13 +216,13 @@ def _linear(mixer: Mixer) -> Linear:
     return replace(found, scaled=scaled(found, env))
 
 
-def _with_constants(mixer: Mixer) -> Mixer:
-    """The core with the constants that it reads written out."""
+def _written(mixer: Mixer) -> Mixer:
+    """The core with its folds, and the constants that it reads, written out."""
     constants: dict[str, Expr] = {}
     for line in mixer.lines:
         if isinstance(line, Value) and line.name not in mixer.core.inputs and not line.sort.times:
             constants[line.name] = substituted(line.expr, constants)
-    return map_core(mixer, lambda e: substituted(e, constants))
+    return unfolded(map_core(mixer, lambda e: substituted(e, constants)))
 
 
 def _refuse_complex(mixer: Mixer) -> None:

@@ -11,15 +11,15 @@ from mixerc.algebra.affine import Affine, affine
 from mixerc.algebra.careful import careful
 from mixerc.algebra.recurrence import inlined
 from mixerc.algebra.stabilise import stabilised
-from mixerc.algebra.terms import LOW_RANK, NONLINEAR, NotLinear
+from mixerc.algebra.terms import NONLINEAR, NotLinear
 from mixerc.algebra.unsupported import refuse_unsupported
 from mixerc.diagnostics.span import NOWHERE, Span
-from mixerc.ir.expr import Expr, Fold, Read
+from mixerc.ir.expr import Expr, Read
 from mixerc.ir.mixer import Mixer, State
 from mixerc.ir.ranges import environment
 from mixerc.ir.show import show_expr
 from mixerc.ir.sorts import Time
-from mixerc.ir.walk import core_expressions, walk
+from mixerc.ir.walk import walk
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,6 @@ def recurrence(mixer: Mixer) -> Recurrence:
     """The stages of a mixer given by updates of its states; raises NotLinear for what the
     compiled forms do not speak of."""
     refuse_unsupported(mixer)
-    _refuse_folds(mixer)
     written, output = inlined(mixer)
     updates, output = {name: careful(e) for name, e in written.items()}, careful(output)
     states, peak = mixer.core.states, None
@@ -135,10 +134,3 @@ def _stage(
 
 def _first_read(expr: Expr, names: frozenset[str]) -> Read:
     return next(e for e in walk(expr) if isinstance(e, Read) and e.name in names)
-
-
-def _refuse_folds(mixer: Mixer) -> None:
-    for expr in core_expressions(mixer.core):
-        for e in walk(expr):
-            if isinstance(e, Fold):
-                raise NotLinear(f"the core has a fold over {e.axis}", e.span, LOW_RANK)

@@ -98,6 +98,17 @@ class Fold(Node):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Item(Node):
+    """A named value at one place of an axis, which no spec writes: a step of a fold that is written
+    out. `called` is a name of its own for it."""
+
+    source: Read
+    axis: Axis
+    index: int
+    called: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Arange(Node):
     """`arange(N)`: 0, 1, … along the axis N."""
 
@@ -222,6 +233,7 @@ Expr: TypeAlias = (
     | Reduce
     | TimeSum
     | Fold
+    | Item
     | Arange
     | Concat
     | Draw

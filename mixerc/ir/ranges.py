@@ -160,6 +160,8 @@ class _Ranges:
                 return self._sum("T", self.of(operand), expr.sort.kind)
             case e.Fold():
                 return self._fold(expr)
+            case e.Item(source=source):
+                return self.of(source)
             case e.Arange(axis=axis):
                 return intersect(NONNEGATIVE, between(-INF, self._count(axis).high, "()"))
             case _:

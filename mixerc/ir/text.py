@@ -103,6 +103,8 @@ class _Writer:
             case e.Fold(axis=axis, variable=variable, start=start, next=after):
                 body = f"{variable} = {self.at(start, PIPE)}, {self.at(after, PIPE)}"
                 return f"fold[{axis}]({body})", ATOM
+            case e.Item(source=source, index=index):
+                return f"{self._read(source)}[{index}]", ATOM
             case e.Arange(axis=axis):
                 return f"arange({axis})", ATOM
             case e.Concat(parts=parts, axis=axis):

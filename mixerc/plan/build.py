@@ -89,8 +89,10 @@ class Builder:
         """The same node over other arguments of the same axes."""
         return self.intern(replace(node, args=args))
 
-    def load(self, name: str, axes: n.Axes, *, complex: bool = False) -> n.Node:
-        return self.intern(n.Load(axes=axes, name=name, complex=complex))
+    def load(
+        self, name: str, axes: n.Axes, *, complex: bool = False, item: n.Item | None = None
+    ) -> n.Node:
+        return self.intern(n.Load(axes=axes, name=name, complex=complex, item=item))
 
     def carry(self, state: str, axes: n.Axes, *, complex: bool = False) -> n.Carry:
         made = self.intern(n.Carry(axes=axes, state=state, complex=complex))

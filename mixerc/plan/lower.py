@@ -45,6 +45,10 @@ def lower(b: Builder, expr: e.Expr) -> n.Node:
             if name in b.logarithms:
                 return b("exp", b.load(f"log_{name}", axes))
             return b.load(name, axes, complex=sort.kind is Kind.COMPLEX)
+        case e.Item(source=source, axis=axis, index=index, called=called, sort=sort):
+            axes = _rows(sort) + sort.axes
+            item = n.Item(name=source.name, axis=axis, index=index)
+            return b.load(called, axes, complex=sort.kind is Kind.COMPLEX, item=item)
         case e.Apply(primitive=primitive, operands=operands):
             return b(primitive, *(lower(b, operand) for operand in operands))
         case e.Contract(left=left, right=right, left_axis=axis, right_axis=other):
@@ -79,6 +83,7 @@ def _outside(expr: e.Expr) -> n.Node:
             | e.Position()
             | e.TimeSum()
             | e.Fold()
+            | e.Item()
             | e.Draw()
             | e.Linear()
             | e.Conv()

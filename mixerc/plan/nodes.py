@@ -45,14 +45,25 @@ class Node:
     args: tuple["Node", ...] = field(default=(), repr=False)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """One place of an axis of an input."""
+
+    name: str
+    axis: str
+    index: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Load(Node):
-    """A tile of an input of the core, or of a cotangent. With the axis `c` if it is a stream. One
-    of complex numbers can be given as a pair of real loads, one for each `half`."""
+    """A tile of an input of the core (or of one `item` of it), or of a cotangent. With the axis `c`
+    if it is a stream. One of complex numbers can be given as a pair of real loads, one for each
+    `half`."""
 
     name: str
     complex: bool = False
     half: Half = ""
+    item: Item | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -7,7 +7,6 @@ eliminated after the other. All blocks are strictly lower, so that those on the 
 triangular whatever was eliminated before.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from mixerc.plan import nodes as n
@@ -21,10 +20,6 @@ class Rows:
 
     own: n.Node
     factor: n.Node
-
-    def each(self, change: Callable[[n.Node], n.Node]) -> "Rows":
-        """Both parts changed."""
-        return Rows(change(self.own), change(self.factor))
 
     def plus(self, b: Builder, lower: n.Node, rows: "Rows") -> "Rows":
         """With lower · rows added."""
@@ -40,7 +35,7 @@ def solved(b: Builder, lower: list[list[n.Node]], rows: list[Rows]) -> list[Rows
     lower, rows = [list(line) for line in lower], list(rows)
     for i in range(count):
         pivot = lower[i][i]
-        rows[i] = rows[i].each(lambda part, pivot=pivot: _solve(b, pivot, part))
+        rows[i] = Rows(_solve(b, pivot, rows[i].own), _solve(b, pivot, rows[i].factor))
         for j in range(i + 1, count):
             lower[i][j] = b.solve(pivot, lower[i][j])
         for k in range(i + 1, count):

@@ -15,6 +15,7 @@ from mixerc.ir.expr import (
     FirstLayer,
     Fold,
     Glu,
+    Item,
     Linear,
     Norm,
     Number,
@@ -81,6 +82,8 @@ def evaluate(expr: Expr, scope: Scope) -> Named:
             return _time_sum(expr, scope)
         case Fold():
             return _fold(expr, scope)
+        case Item(source=source, axis=axis, index=index):
+            return evaluate(source, replace(scope, index={**scope.index, axis: index}))
         case Concat():
             return _concat(expr, scope)
         case _:

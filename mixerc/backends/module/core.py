@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from textwrap import fill, wrap
 from typing import Protocol
 
+from mixerc.algebra.unfold import steps_of
 from mixerc.backends.module.layout import laid_out, tuple_text
 from mixerc.backends.module.signature import (
     PARALLEL,
@@ -317,12 +318,25 @@ class Core:
         streams = ", ".join(_stream(value) for value in self.streams)
         constants = ", ".join(_constant(value) for value in self.constants)
         return (
+            *self._steps(),
             f"rows = {self.streams[0].name}.shape[0]",
             *laid_out(f"streams = [{streams}]", 4),
             *laid_out(f"constants = [{constants}]", 4),
             f"given = {self.signature.given_values()}",
             *(("size = lengths(streams, constants, given)",) if self.runs.peak else ()),
         )
+
+    def _steps(self) -> tuple[str, ...]:
+        """The file is made for so many steps of each fold: others are refused."""
+        lines: dict[str, None] = {}
+        for value in (*self.streams, *self.constants):
+            if value.item is not None:
+                axis = value.item.axis
+                place = value.sort.axes.index(axis) - len(value.sort.axes)
+                wanted = steps_of(self.mixer, axis)
+                lines[f"if {value.name}.shape[{place}] != {wanted}:"] = None
+                lines[f'    raise ValueError("this file was made for {axis} = {wanted}")'] = None
+        return tuple(lines)
 
     def _zero(self, carry: n.Carry) -> str:
         """A state before the first token; nothing is below the first exponent."""
@@ -351,21 +365,28 @@ def _list_lines(items: list[str]) -> tuple[str, ...]:
 
 
 def _stream(value: CoreInput) -> str:
+    name = _item(value)
     if value.sort.heads.shared:
-        return f"{value.name}.unsqueeze(2)"
-    return f"per_head({value.name}, heads, 2)" if value.sort.heads.group else value.name
+        return f"{name}.unsqueeze(2)"
+    return f"per_head({name}, heads, 2)" if value.sort.heads.group else name
+
+
+def _item(value: CoreInput) -> str:
+    """The argument, or one item of it."""
+    if value.item is None:
+        return value.name
+    place = value.sort.axes.index(value.item.axis) - len(value.sort.axes)
+    return f"{value.name}.select({place}, {value.item.index})"
 
 
 def _constant(value: CoreInput) -> str:
     """One row a batch row, so that a cotangent can be asked for each."""
+    own = _item(value)
     if value.sort.heads.shared:
-        return f"{value.name}.expand(rows, 1, *{value.name}.shape)"
-    name = f"per_head({value.name}, heads, 0)" if value.sort.heads.group else value.name
-    return (
-        f"{name}.expand(rows, *{value.name}.shape)"
-        if name == value.name
-        else (f"{name}.expand(rows, heads, *{value.name}.shape[1:])")
-    )
+        return f"{own}.expand(rows, 1, *{own}.shape)"
+    if value.sort.heads.group:
+        return f"per_head({own}, heads, 0).expand(rows, heads, *{own}.shape[1:])"
+    return f"{own}.expand(rows, *{own}.shape)"
 
 
 def _core_inputs(mixer: Mixer, plan: CorePlan) -> dict[CoreInput, n.Load]:
@@ -374,9 +395,10 @@ def _core_inputs(mixer: Mixer, plan: CorePlan) -> dict[CoreInput, n.Load]:
     found = {}
     for name, sort, _ in core_lines(mixer):
         logarithm = name in plan.logarithms
-        load = used.get(f"log_{name}" if logarithm else name)
-        if load is not None:
-            found[_core_input(load, sort, logarithm=logarithm)] = load
+        given = f"log_{name}" if logarithm else name
+        for load in used.values():
+            if given == (load.name if load.item is None else load.item.name):
+                found[_core_input(load, sort, logarithm=logarithm)] = load
     return found
 
 
@@ -387,4 +409,5 @@ def _core_input(load: n.Load, sort: Sort, *, logarithm: bool) -> CoreInput:
         sort=sort,
         stream=n.ROW in load.axes,
         logarithm=logarithm,
+        item=load.item,
     )

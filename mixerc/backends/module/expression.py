@@ -33,6 +33,7 @@ from mixerc.ir.expr import (
     FirstLayer,
     Fold,
     Glu,
+    Item,
     Linear,
     Norm,
     Number,
@@ -92,6 +93,8 @@ def printed(expr: Expr, scope: Scope) -> Text:
             return _reduced(reduction, axis, unflattened(printed(operand, scope)))
         case TimeSum(operand=operand):
             return _time_sum(operand, expr, scope)
+        case Item():
+            raise AssertionError("a fold of a layer is not written out")
         case Fold():
             return _fold(expr, scope)
         case Concat():

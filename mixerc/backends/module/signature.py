@@ -9,6 +9,7 @@ from mixerc.backends.module.printer import NumberText, apply_text, number_text
 from mixerc.ir.expr import Apply, Expr, Number, Size
 from mixerc.ir.mixer import Input, Mixer, Param, Value
 from mixerc.ir.sorts import Axis, Sort
+from mixerc.plan.nodes import Item
 
 PARALLEL, RECURRENT = "parallel", "recurrent"
 OPTIONS = ("state", "mode", "chunk", "cu_seqlens", "in_place")
@@ -17,22 +18,26 @@ OPTIONS = ("state", "mode", "chunk", "cu_seqlens", "in_place")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CoreInput:
-    """One argument of `mix`: its name, its axes and sort, and whether each token has its own."""
+    """One argument of `mix`, or one item of it: its name, its axes and sort, and whether each token
+    has its own."""
 
     called: str
     axes: tuple[Axis, ...]
     sort: Sort
     stream: bool
     logarithm: bool = False
+    item: Item | None = None
 
     @property
     def name(self) -> str:
         """The argument's name."""
-        return identifier(self.called)
+        return identifier(self.item.name if self.item is not None else self.called)
 
     @property
     def spec_name(self) -> str:
         """The name that the spec gives to it."""
+        if self.item is not None:
+            return self.item.name
         return self.called.removeprefix("log_") if self.logarithm else self.called
 
     @property
@@ -109,13 +114,17 @@ class Signature:
         sizes = [f"{size}={defaults[size]}" if size in defaults else size for size in self.options]
         given = {"mode": f'"{self.mode}"', "in_place": "False"}
         options = [f"{name}={given.get(name, 'None')}" for name in OPTIONS]
-        parameters = ("*", *(i.name for i in self.inputs), *options, *sizes)
+        parameters = ("*", *self._names(), *options, *sizes)
         return laid_out(f"def mix({', '.join(parameters)}):", 0)
+
+    def _names(self) -> tuple[str, ...]:
+        """The arguments: several items of an input come in one."""
+        return tuple(dict.fromkeys(i.name for i in self.inputs))
 
     def elsewhere(self) -> tuple[str, ...]:
         """Hands tensors of another device to the file that is for it."""
         options = [name for name in OPTIONS if name != "chunk"]
-        names = [*(i.name for i in self.inputs), *options, *self.options]
+        names = [*self._names(), *options, *self.options]
         call = f"return other({', '.join(f'{name}={name}' for name in names)})"
         return (
             f"other = ELSEWHERE.get({self.streams[0].name}.device.type)",
@@ -175,8 +184,8 @@ class Signature:
 
 
 def names_text(names: Iterable[str]) -> str:
-    """A tuple of strings."""
-    return tuple_text([f'"{name}"' for name in names])
+    """A tuple of strings, each of them once."""
+    return tuple_text([f'"{name}"' for name in dict.fromkeys(names)])
 
 
 def core_lines(mixer: Mixer) -> tuple[tuple[str, Sort, bool], ...]:

@@ -101,10 +101,10 @@ class _Linear(Launches):
         carries = tuple(carry for carry, _ in self.program.carries)
         self.cut([after for _, after in self.program.carries])
         every = [seen(self.program, carry, after) for carry, after in self.program.carries]
-        given = dict.fromkeys(x for one in every for x in one.given if x not in self.buffers)
+        early = dict.fromkeys(x for one in every for x in one.given if x not in self.buffers)
         roots = [after for _, after in self.program.carries]
-        self.multiplied |= {x for x in given if only_multiplied(x, roots, self.buffers)}
-        self.store(given)
+        self.multiplied |= {x for x in early if only_multiplied(x, roots, self.buffers)}
+        self.store(early)
         rows: dict[n.Node, str] = {}
         for index, (carry, after) in enumerate(self.program.carries):
             self.lines.append(f"kept_{index} = run.chunked({', '.join(self.lengths(carry.axes))})")
