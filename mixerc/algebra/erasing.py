@@ -73,7 +73,9 @@ class _Sums:
     query: list[Expr]
 
 
-def joined(writes: tuple[Write, ...], erased: Erasing, values: frozenset[Axis]) -> tuple[Write, ...]:
+def joined(
+    writes: tuple[Write, ...], erased: Erasing, values: frozenset[Axis]
+) -> tuple[Write, ...]:
     """The writes with their readouts resolved, one for each key."""
     if not erased.readouts:
         return writes

@@ -44,8 +44,10 @@ class _Unfolding:
     def __init__(self, mixer: Mixer) -> None:
         self.mixer = mixer
         self.inputs = {line.name: line.sort.axes for line in mixer.lines}
-        inner = (line for line in mixer.core.lines if isinstance(line, Value))
-        self.inner = {line.name: line.sort.axes for line in (*mixer.core.states, *inner)}
+        self.inner = {state.name: state.sort.axes for state in mixer.core.states}
+        for line in mixer.core.lines:
+            if isinstance(line, Value):
+                self.inner[line.name] = line.sort.axes
 
     def expr(self, expr: Expr) -> Expr:
         """The expression without folds, those inside others first."""

@@ -43,6 +43,7 @@ def adjoint(function: n.ChunkFunction) -> n.ChunkFunction:
             for arg, part in _rule(b, node, total):
                 sums.add(arg, part)
     back = (total for x in reversed(function.handed) if (total := sums.total(x)) is not None)
+    solved = (x for x in b.nodes if isinstance(x, n.Solve) and n.KEY_ROW not in x.axes)
     return n.ChunkFunction(
         nodes=b.nodes,
         outputs=tuple(
@@ -55,7 +56,7 @@ def adjoint(function: n.ChunkFunction) -> n.ChunkFunction:
             for arriving, (carry, _) in zip(incoming, moved, strict=True)
         ),
         chunk=function.chunk,
-        handed=(*function.handed, *back),
+        handed=(*function.handed, *back, *(x for x in solved if x.transposed)),
     )
 
 

@@ -33,7 +33,7 @@ def chunk_function(
     b = Builder(logarithms)
     states = {state.name: _ChunkState(b, state, chunk, logarithms) for state in linear.states}
     reads: dict[str, n.Node] = {}
-    handed: list[n.Node] = []
+    handed = [x for state in states.values() for x in state.handed]
     for readout in linear.readouts:
         plain = lower_product(b, readout.query)
         query = _substitute(b, plain, reads)
@@ -92,6 +92,7 @@ class _ChunkState:
         self.chunk = chunk
         self.groups = _grouped(b, state, logarithms)
         self.carry = b.carry(state.name, state.axes)
+        self.handed: list[n.Node] = []
         self.values = self._solved() if state.rank else {}
 
     def read(self, readout: Readout, query: n.Node) -> n.Node:
@@ -160,6 +161,7 @@ class _ChunkState:
                 lower.append([self._scores(other, _ASKING, query, grows) for other in asking])
         if self.chunk > 1:
             rows = solved(self.b, lower, rows)
+            self.handed = [x for row in rows for x in (row.own, row.factor)]
         return {
             write: self.b(
                 "add", row.own, self.b.contract(row.factor, self.carry, self.state.key_axes)

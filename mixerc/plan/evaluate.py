@@ -142,10 +142,8 @@ class _Run:
             case n.Triangle(strict=strict):
                 keep = np.tri(len(arg), len(arg), -1 if strict else 0, dtype=bool)
                 return np.where(keep, arg, self._zeros(arg.shape, arg))
-            case n.Solve(args=(lower, rows), transposed=transposed):
-                return self._solve(lower, rows, transposed=transposed)
-            case n.Inverse():
-                return self._inverse(arg)
+            case n.Solve() | n.Inverse():
+                return self._solved(node)
             case n.Concat(args=args, parts=parts, over=over):
                 shared = tuple(a for a in node.axes if a != over)
                 return np.concatenate(
@@ -207,6 +205,13 @@ class _Run:
         starts = range(0, len(pairs), 2 * width)
         self.lengths.update({n.pair_axis(width): len(starts)})
         return np.stack([pairs[i + width : i + 2 * width, i : i + width] for i in starts])
+
+    def _solved(self, node: n.Solve | n.Inverse) -> Any:
+        match node:
+            case n.Solve(args=(lower, rows), transposed=transposed):
+                return self._solve(lower, rows, transposed=transposed)
+            case _:
+                return self._inverse(np.asarray(self.values[node.args[0]]))
 
     def _solve(self, lower: n.Node, rows: n.Node, *, transposed: bool) -> Any:
         """Substitution, row after row; from the last one if the tile is transposed."""

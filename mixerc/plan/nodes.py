@@ -261,7 +261,7 @@ class ChunkFunction:
     `carries` are (carry, next value); for an adjoint they run from the last chunk to the first.
     `nodes` holds every node, arguments first. The states and loads in `still` may have any
     value without changing the outputs: they have no cotangent. Those in `handed` are rows that one
-    state's read hands to another's: where kernels are cut, if they are cut at all.
+    state's read hands to another's, or that were solved for: where kernels are cut, if they are.
     """
 
     nodes: tuple[Node, ...]

@@ -88,8 +88,13 @@ def by_inverses(b: Builder, function: n.ChunkFunction) -> n.ChunkFunction:
         carries=tuple(carries),
         chunk=function.chunk,
         still=function.still,
-        handed=tuple(made[node] for node in function.handed),
+        handed=_in_order(b, {made[node] for node in function.handed}),
     )
+
+
+def _in_order(b: Builder, nodes: set[n.Node]) -> tuple[n.Node, ...]:
+    """The nodes as they were made, arguments first."""
+    return tuple(node for node in b.nodes if node in nodes)
 
 
 def _transposed(b: Builder, tile: n.Node, rows: n.Node) -> n.Node:

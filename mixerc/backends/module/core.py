@@ -4,14 +4,18 @@ from dataclasses import dataclass
 from textwrap import fill, wrap
 from typing import Protocol
 
-from mixerc.algebra.unfold import steps_of
+from mixerc.backends.module.arguments import (
+    constant_text,
+    core_inputs,
+    steps_lines,
+    stream_text,
+)
 from mixerc.backends.module.layout import laid_out, tuple_text
 from mixerc.backends.module.signature import (
     PARALLEL,
     RECURRENT,
     CoreInput,
     Signature,
-    core_lines,
     names_text,
 )
 from mixerc.backends.module.sizes import sizes_of
@@ -20,7 +24,6 @@ from mixerc.ir.sorts import Kind, Sort
 from mixerc.plan import nodes as n
 from mixerc.plan.build import is_tile
 from mixerc.plan.distribute import Program
-from mixerc.plan.plan import loads
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,7 +173,9 @@ class Core:
         self.devices = devices
         self.runs = runs
         self.decays = decays
-        self.loads_of = _core_inputs(mixer, plan)
+        self.loads_of = core_inputs(
+            mixer, (program for _, program in plan.programs), plan.logarithms
+        )
         self.states = plan.carries
         self.signature = Signature(
             mixer,
@@ -315,28 +320,16 @@ class Core:
         return tuple_text([str(i) for i in found])
 
     def _layout(self) -> tuple[str, ...]:
-        streams = ", ".join(_stream(value) for value in self.streams)
-        constants = ", ".join(_constant(value) for value in self.constants)
+        streams = ", ".join(stream_text(value) for value in self.streams)
+        constants = ", ".join(constant_text(value) for value in self.constants)
         return (
-            *self._steps(),
+            *steps_lines(self.mixer, (*self.streams, *self.constants)),
             f"rows = {self.streams[0].name}.shape[0]",
             *laid_out(f"streams = [{streams}]", 4),
             *laid_out(f"constants = [{constants}]", 4),
             f"given = {self.signature.given_values()}",
             *(("size = lengths(streams, constants, given)",) if self.runs.peak else ()),
         )
-
-    def _steps(self) -> tuple[str, ...]:
-        """The file is made for so many steps of each fold: others are refused."""
-        lines: dict[str, None] = {}
-        for value in (*self.streams, *self.constants):
-            if value.item is not None:
-                axis = value.item.axis
-                place = value.sort.axes.index(axis) - len(value.sort.axes)
-                wanted = steps_of(self.mixer, axis)
-                lines[f"if {value.name}.shape[{place}] != {wanted}:"] = None
-                lines[f'    raise ValueError("this file was made for {axis} = {wanted}")'] = None
-        return tuple(lines)
 
     def _zero(self, carry: n.Carry) -> str:
         """A state before the first token; nothing is below the first exponent."""
@@ -362,52 +355,3 @@ def _dtype(carry: n.Carry) -> str:
 
 def _list_lines(items: list[str]) -> tuple[str, ...]:
     return laid_out(f"states = [{', '.join(items)}]", 8)
-
-
-def _stream(value: CoreInput) -> str:
-    name = _item(value)
-    if value.sort.heads.shared:
-        return f"{name}.unsqueeze(2)"
-    return f"per_head({name}, heads, 2)" if value.sort.heads.group else name
-
-
-def _item(value: CoreInput) -> str:
-    """The argument, or one item of it."""
-    if value.item is None:
-        return value.name
-    place = value.sort.axes.index(value.item.axis) - len(value.sort.axes)
-    return f"{value.name}.select({place}, {value.item.index})"
-
-
-def _constant(value: CoreInput) -> str:
-    """One row a batch row, so that a cotangent can be asked for each."""
-    own = _item(value)
-    if value.sort.heads.shared:
-        return f"{own}.expand(rows, 1, *{own}.shape)"
-    if value.sort.heads.group:
-        return f"per_head({own}, heads, 0).expand(rows, heads, *{own}.shape[1:])"
-    return f"{own}.expand(rows, *{own}.shape)"
-
-
-def _core_inputs(mixer: Mixer, plan: CorePlan) -> dict[CoreInput, n.Load]:
-    """The core's inputs in the order of the spec, decays under the name they are given by."""
-    used = {load.name: load for _, program in plan.programs for load in loads(program)}
-    found = {}
-    for name, sort, _ in core_lines(mixer):
-        logarithm = name in plan.logarithms
-        given = f"log_{name}" if logarithm else name
-        for load in used.values():
-            if given == (load.name if load.item is None else load.item.name):
-                found[_core_input(load, sort, logarithm=logarithm)] = load
-    return found
-
-
-def _core_input(load: n.Load, sort: Sort, *, logarithm: bool) -> CoreInput:
-    return CoreInput(
-        called=load.name,
-        axes=tuple(axis for axis in load.axes if not is_tile(axis)),
-        sort=sort,
-        stream=n.ROW in load.axes,
-        logarithm=logarithm,
-        item=load.item,
-    )

@@ -5,7 +5,16 @@ A state is no operand of one in float16, whose range sums of many tokens leave: 
 
 from dataclasses import replace
 
-from mixerc.backends.triton.values import COLUMN, ROW, Block, Dims, Value, aligned, length_text
+from mixerc.backends.triton.values import (
+    COLUMN,
+    ROW,
+    Block,
+    Dims,
+    Value,
+    aligned,
+    length_text,
+    role,
+)
 from mixerc.plan import nodes as n
 from mixerc.plan.build import is_tile
 
@@ -66,7 +75,7 @@ def _summed(node: n.Contract, left: Value, right: Value, *, tokens: bool) -> Dim
         if not is_tile(axis):
             found[axis] = None
         elif not tokens:
-            found[COLUMN if axis.endswith("'") else ROW] = None
+            found[role(axis)] = None
     return tuple(d for d in found if d in left.dims or d in right.dims)
 
 

@@ -12,7 +12,7 @@ from mixerc.backends.triton.kernel_view import KernelView
 from mixerc.backends.triton.kernels import map_kernel
 from mixerc.backends.triton.memory import Doors
 from mixerc.backends.triton.tiling import Hardware
-from mixerc.backends.triton.values import COLUMN, ROW, Dims, dims_of, size_of
+from mixerc.backends.triton.values import ROWS, Dims, dims_of, size_of
 from mixerc.plan import nodes as n
 from mixerc.plan.distribute import Program
 
@@ -49,12 +49,23 @@ class Launches:
     multiplied: set[n.Node] = field(default_factory=set)
 
     def cut(self, roots: list[n.Node]) -> None:
-        """What the kernels of the roots share, and what one state's read hands to another's."""
+        """What the kernels of the roots share, and the rows at which the plan says to cut."""
         every = set(ancestors(roots, self.buffers))
         for node in (x for x in self.program.handed if x in every and x not in self.buffers):
+            if self._in_order(node):
+                continue
             self.cut_one([node])
+            if only_multiplied(node, roots, self.buffers):
+                self.multiplied.add(node)
             self.store([node])
         self.cut_one(roots)
+
+    def _in_order(self, node: n.Node) -> bool:
+        """Whether a value is made of a state that no kernel has found yet."""
+        return any(
+            isinstance(x, n.Carry) and x not in self.buffers
+            for x in ancestors((node,), self.buffers)
+        )
 
     def cut_one(self, roots: list[n.Node]) -> None:
         """What the kernels of one set of roots share."""
@@ -115,7 +126,7 @@ class Launches:
     def _memory(self, node: n.Node) -> str:
         """The lengths of a stored value, and its dtype."""
         dims = dims_of(node.axes)
-        lengths = ["run.chunk" if d in (ROW, COLUMN) else self.length(size_of(d)) for d in dims]
+        lengths = ["run.chunk" if d in ROWS else self.length(size_of(d)) for d in dims]
         dtype = "run.dot" if node in self.multiplied else "run.acc"
         return ", ".join((*lengths, f"dtype={dtype}"))
 

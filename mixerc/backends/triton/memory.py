@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from mixerc.backends.module.identifiers import identifier
 from mixerc.backends.module.printer import NumberText, apply_text, number_text, within
 from mixerc.backends.triton.scope import Scope
-from mixerc.backends.triton.values import COLUMN, ROW, Dims, Value, aligned, dims_of, size_of
+from mixerc.backends.triton.values import ROW, ROWS, Dims, Value, aligned, dims_of, size_of
 from mixerc.plan import nodes as n
 from mixerc.plan.distribute import is_scalar
 
@@ -72,7 +72,7 @@ class Doors:
         if masked and not self.tokens:
             masks.append(aligned(Value(text="valid", dims=(ROW,)), dims))
         mask = f", mask={' & '.join(masks)}, other=0.0" if masks else ""
-        spec = frozenset(d for d in dims if d not in (ROW, COLUMN))
+        spec = frozenset(d for d in dims if d not in ROWS)
         text = f"tl.load({pointer} + {place.text}{mask}).to(ACC)"
         return Value(text=text, dims=dims, zero=spec)
 
@@ -80,17 +80,17 @@ class Doors:
         """The offset of a tile, and the masks of its axes."""
         token = isinstance(where, Rows) and not self.tokens
         axes = tuple(d for d in dims if not (token and d == ROW))
-        sizes = ["CHUNK" if d in (ROW, COLUMN) else size_of(d) for d in axes]
+        sizes = ["CHUNK" if d in ROWS else size_of(d) for d in axes]
         terms = [" * ".join((within(where.base(self.tokens)), *sizes))]
         masks = []
         if token:
             row = aligned(Value(text=f"(at * {where.heads})", dims=(ROW,)), dims)
             terms.append(" * ".join((row, *sizes)))
         for index, axis in enumerate(axes):
-            name = "i" if axis in (ROW, COLUMN) else scope.index(axis)
+            name = "i" if axis in ROWS else scope.index(axis)
             at = aligned(Value(text=name, dims=(axis,)), dims)
             terms.append(" * ".join((at, *sizes[index + 1 :])))
-            if axis not in (ROW, COLUMN):
+            if axis not in ROWS:
                 masks.append(aligned(Value(text=f"{name}_in", dims=(axis,)), dims))
         return Place(text=" + ".join(terms), masks=tuple(masks))
 

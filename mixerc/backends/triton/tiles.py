@@ -7,12 +7,14 @@ from mixerc.backends.triton.primitives import CALM, KEEPS_ZERO, TEXTS
 from mixerc.backends.triton.values import (
     COLUMN,
     ROW,
+    ROWS,
     Dims,
     Value,
     aligned,
     block_of,
     dims_of,
     mask_of,
+    role,
     size_of,
 )
 from mixerc.plan import nodes as n
@@ -147,7 +149,7 @@ class TilePrinter:
 
     def _apart_from_zero(self, value: Value) -> Value:
         """The value with 1 past the ends of axes."""
-        text = self._finite(value, tuple(d for d in value.dims if d not in (ROW, COLUMN)), "1.0")
+        text = self._finite(value, tuple(d for d in value.dims if d not in ROWS), "1.0")
         return replace(value, text=text.text, zero=frozenset())
 
     def _along(self, value: Value, axes: n.Axes) -> Value:
@@ -188,9 +190,7 @@ class TilePrinter:
 
     def _renamed(self, arg: Value, old: str, new: str) -> Value:
         if is_tile(old):
-            turned = new.endswith("'") != old.endswith("'")
-            swap = {ROW: COLUMN, COLUMN: ROW} if turned else {}
-            dims = tuple(swap.get(d, d) for d in arg.dims)
+            dims = tuple(role(new) if d == role(old) else d for d in arg.dims)
         else:
             dims = tuple(new if d == old else d for d in arg.dims)
         zero = frozenset(new if a == old else a for a in arg.zero)

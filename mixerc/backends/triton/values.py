@@ -14,7 +14,9 @@ from mixerc.backends.module.printer import within
 from mixerc.plan import nodes as n
 from mixerc.plan.build import is_tile
 
-ROW, COLUMN = "row", "column"
+ROW, COLUMN, MIDDLE = "row", "column", "middle"
+ROWS = (ROW, COLUMN, MIDDLE)
+"""Dimensions that are rows of the chunk: as they are, as keys, and between two pair tiles."""
 _MASK, _OTHER = "MASK_OF_", "_other"
 Dims = tuple[str, ...]
 Block = Callable[[str], str]
@@ -42,10 +44,17 @@ def dims_of(axes: n.Axes, *, tokens: bool = False) -> Dims:
     if tokens:
         return spec
     tile = [axis for axis in axes if is_tile(axis)]
-    column = any(axis.endswith("'") for axis in tile)
-    row = any(not axis.endswith("'") and not axis.startswith("#p") for axis in tile)
-    pairs = bool(tile) and not column
-    return (*((ROW,) if row or pairs else ()), *((COLUMN,) if column else ()), *spec)
+    found = {role(axis) for axis in tile if not axis.startswith("#p")}
+    if tile and not found - {ROW}:  # of pairs there is one in each row
+        found = {ROW}
+    return (*(dim for dim in ROWS if dim in found), *spec)
+
+
+def role(axis: str) -> str:
+    """The dimension that an axis of the chunk is."""
+    if axis == n.MID_ROW:
+        return MIDDLE
+    return COLUMN if axis.endswith("'") else ROW
 
 
 def aligned(value: Value, dims: Dims) -> str:
@@ -82,7 +91,7 @@ def block_of(axis: str) -> str:
     Of an axis that stands beside another of its own size, as in a product of two keys, it holds
     one place: the tile is as large as one with the first axis alone.
     """
-    if axis in (ROW, COLUMN):
+    if axis in ROWS:
         return "CHUNK"
     return f"{size_of(axis)}_OTHER" if is_other(axis) else f"{size_of(axis)}_BLOCK"
 
@@ -94,7 +103,7 @@ def is_other(axis: str) -> bool:
 
 def places_of(dims: Dims, chunk: int, block: int) -> int:
     """How many places a tile has, with `block` of each axis."""
-    lengths = {ROW: chunk, COLUMN: chunk}
+    lengths = dict.fromkeys(ROWS, chunk)
     return prod(lengths.get(dim, 1 if is_other(dim) else block) for dim in dims)
 
 

@@ -1,6 +1,6 @@
 """Transitions of low rank: chunks, and their adjoint, are the recurrence, over three rings.
 
-    S[t] = decay ∘ S[t-1] + sum of k_i (v_i + c_i · S[t-1])',   with queries c_i of their own
+S[t] = decay ∘ S[t-1] + sum of k_i (v_i + c_i · S[t-1])',   with queries c_i of their own
 """
 
 import random
@@ -144,7 +144,9 @@ def test_an_eraser_of_nothing_is_none(kind: str) -> None:
     state = {"S": drawn(rng, (k, v))}
     low = by_inverses(Builder(), chunk_function(delta(kind, 1), chunk, frozenset()))
     plain = chunk_function(linear(DECAYS[kind], before=False), chunk, frozenset())
-    (found, after), (wanted, last) = (evaluate(f, inputs, state, RING, Residue) for f in (low, plain))
+    (found, after), (wanted, last) = (
+        evaluate(f, inputs, state, RING, Residue) for f in (low, plain)
+    )
     assert np.array_equal(found["o"], wanted["o"])
     assert np.array_equal(after["S"], last["S"])
 
