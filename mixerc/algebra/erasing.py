@@ -16,6 +16,7 @@ from mixerc.algebra.terms import (
     Factor,
     NotLinear,
     apply,
+    factors,
     number,
     product,
     reads_state,
@@ -74,9 +75,13 @@ class _Sums:
 
 
 def joined(
-    writes: tuple[Write, ...], erased: Erasing, values: frozenset[Axis]
+    writes: tuple[Write, ...],
+    erased: Erasing,
+    values: frozenset[Axis],
+    decays: tuple[Expr, ...],
 ) -> tuple[Write, ...]:
-    """The writes with their readouts resolved, one for each key."""
+    """The writes with their readouts resolved, one for each key. A query that has the state's decays
+    as factors reads the decayed state: its rows then decay as those of the output's readouts."""
     if not erased.readouts:
         return writes
     by_key: dict[Product, _Sums] = {}
@@ -88,14 +93,28 @@ def joined(
                 sums.query.append(_query(term, reads, erased, values))
             else:
                 sums.value.append(product(term))
-    return tuple(
-        Write(
-            key=key,
-            value=(Factor(expr=_total(sums.value)),),
-            query=_total(sums.query) if sums.query else None,
-        )
-        for key, sums in by_key.items()
-    )
+    return tuple(_write(key, sums, decays) for key, sums in by_key.items())
+
+
+def _write(key: Product, sums: _Sums, decays: tuple[Expr, ...]) -> Write:
+    value = (Factor(expr=_total(sums.value)),)
+    if not sums.query:
+        return Write(key=key, value=value)
+    plain = [_divided(term, decays) for term in sums.query]
+    if decays and all(term is not None for term in plain):
+        query = _total([term for term in plain if term is not None])
+        return Write(key=key, value=value, query=query, decayed=True)
+    return Write(key=key, value=value, query=_total(sums.query))
+
+
+def _divided(term: Expr, decays: tuple[Expr, ...]) -> Expr | None:
+    """A product without these factors, or None if it has not all of them."""
+    parts = factors(term)
+    for decay in decays:
+        if decay not in parts:
+            return None
+        parts.remove(decay)
+    return product(parts)
 
 
 def _query(term: list[Expr], reads: list[Expr], erased: Erasing, values: frozenset[Axis]) -> Expr:

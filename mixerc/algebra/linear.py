@@ -20,11 +20,13 @@ Product: TypeAlias = tuple[Factor, ...]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Write:
     """key ⊗ value: what a token adds to a state. The key has the axes that reads sum over, and so
-    has the `query`, if there is one: then query · S[t-1] is added to the value."""
+    has the `query`, if there is one: then query · S[t-1] is added to the value, or the query times
+    the state that is `decayed` already."""
 
     key: Product
     value: Product
     query: Expr | None = None
+    decayed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

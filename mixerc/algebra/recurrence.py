@@ -82,7 +82,7 @@ def _state(state: State, erased: Erasing, key_axes: tuple[Axis, ...] | None) -> 
     values = frozenset(state.sort.axes) - keys
     decays = _decays(state, update.coefficient, keys, values)
     writes = () if update.rest is None else _writes(state, update.rest, keys, values)
-    writes = joined(writes, erased, values)
+    writes = joined(writes, erased, values, decays)
     if erased.readouts:
         _refuse_values(state, decays, values)
     return LinearState(

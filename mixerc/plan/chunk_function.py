@@ -77,8 +77,12 @@ class _Groups:
     scalar: Decay | None
 
 
-_ASKING = Readout(name="", state="", query=(), before=True)
-"""How a write reads its state: before the update."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _How:
+    """How a row reads its state: `before` its own decay, and without (`strict`) its own writes."""
+
+    before: bool
+    strict: bool
 
 
 class _ChunkState:
@@ -99,20 +103,25 @@ class _ChunkState:
         """One readout: what the chunk's own tokens wrote, and what the carried state holds."""
         b, groups = self.b, self.groups
         query = b.spread(query, (n.ROW,))
-        along = groups.keys
-        start = query if along is None or readout.before else b("mul", query, along.value(b))
-        rows = grown(b, start, along, self.chunk, "right").levels
-        terms = [self._within(write, readout, query, rows) for write in self.state.writes]
-        held = b.contract(self._outer(readout, rows), self.carry, self.state.key_axes)
+        how = _How(before=readout.before, strict=readout.before)
+        rows = self._rows(query, how)
+        terms = [self._within(write, how, query, rows) for write in self.state.writes]
+        held = b.contract(self._outer(how, rows), self.carry, self.state.key_axes)
         if groups.values is not None:
-            held = b("mul", self._value_prefix(readout)[-1], held)
+            held = b("mul", self._value_prefix(how)[-1], held)
         return b.add_all([*terms, held])
 
-    def _outer(self, readout: Readout, rows: tuple[n.Node, ...]) -> n.Node:
+    def _rows(self, query: n.Node, how: _How) -> tuple[n.Node, ...]:
+        """The query at every level."""
+        b, along = self.b, self.groups.keys
+        start = query if along is None or how.before else b("mul", query, along.value(b))
+        return grown(b, start, along, self.chunk, "right").levels
+
+    def _outer(self, how: _How, rows: tuple[n.Node, ...]) -> n.Node:
         """The query as the state before the chunk is read by it."""
         if self.groups.scalar is None:
             return rows[-1]
-        return self.b("mul", rows[-1], self._scalar_prefixes(self.groups.scalar, readout)[-1])
+        return self.b("mul", rows[-1], self._scalar_prefixes(self.groups.scalar, how)[-1])
 
     def next(self) -> n.Node:
         """The state after the chunk."""
@@ -151,14 +160,14 @@ class _ChunkState:
         asking = [write for write in self.state.writes if write.query is not None]
         rows, lower = [], []
         for write in asking:
-            query, grows = self._asked(write)
+            how = _How(before=not write.decayed, strict=True)
+            query = self._query(write)
+            grows = self._rows(query, how)
             known = [other for other in self.state.writes if other.query is None]
-            own = [self._within(other, _ASKING, query, grows) for other in known]
-            rows.append(
-                Rows(self.b.add_all([self._given(write), *own]), self._outer(_ASKING, grows))
-            )
+            own = [self._within(other, how, query, grows) for other in known]
+            rows.append(Rows(self.b.add_all([self._given(write), *own]), self._outer(how, grows)))
             if self.chunk > 1:
-                lower.append([self._scores(other, _ASKING, query, grows) for other in asking])
+                lower.append([self._scores(other, how, query, grows) for other in asking])
         if self.chunk > 1:
             rows = solved(self.b, lower, rows)
             self.handed = [x for row in rows for x in (row.own, row.factor)]
@@ -169,61 +178,58 @@ class _ChunkState:
             for write, row in zip(asking, rows, strict=True)
         }
 
-    def _asked(self, write: Write) -> tuple[n.Node, tuple[n.Node, ...]]:
-        """The query of a write, as it is and at every level."""
+    def _query(self, write: Write) -> n.Node:
+        """What a write asks the state with."""
         assert write.query is not None
         query = self.b.spread(lower(self.b, write.query), self.state.key_axes)
-        query = self.b.spread(query, (n.ROW,))
-        return query, grown(self.b, query, self.groups.keys, self.chunk, "right").levels
+        return self.b.spread(query, (n.ROW,))
 
-    def _value_prefix(self, readout: Readout) -> tuple[n.Node, ...]:
+    def _value_prefix(self, how: _How) -> tuple[n.Node, ...]:
         """Decays along the value axes from the start of the block up to each row."""
         decay = self.groups.values
         assert decay is not None
         b = self.b
         start = decay.value(b)
-        if readout.before:
+        if how.before:
             start = b.spread(b.node(1), start.axes)
         return grown(b, start, decay, self.chunk, "right").levels
 
-    def _within(
-        self, write: Write, readout: Readout, query: n.Node, rows: tuple[n.Node, ...]
-    ) -> n.Node:
+    def _within(self, write: Write, how: _How, query: n.Node, rows: tuple[n.Node, ...]) -> n.Node:
         """What the chunk's own tokens wrote, as each row reads it."""
-        if readout.before and self.chunk == 1:
+        if how.strict and self.chunk == 1:
             return self.b.node(0)
         if self.groups.values is not None:
-            return self._by_levels(write, readout, query, rows)
-        scores = self._scores(write, readout, query, rows)
+            return self._by_levels(write, how, query, rows)
+        scores = self._scores(write, how, query, rows)
         value = self.b.rename(self._value(write), n.ROW, n.KEY_ROW)
         return self.b.contract(scores, value, (n.KEY_ROW,))
 
-    def _scores(
-        self, write: Write, readout: Readout, query: n.Node, rows: tuple[n.Node, ...]
-    ) -> n.Node:
+    def _scores(self, write: Write, how: _How, query: n.Node, rows: tuple[n.Node, ...]) -> n.Node:
         b, key, groups = self.b, self._key(write), self.groups
         if groups.keys is not None:
             keys = grown(b, key, groups.keys, self.chunk, "left").levels
             parts = tuple((w, self._level(rows, keys, w)) for w in widths(self.chunk))
-            diagonal = None if readout.before else b.contract(query, key, self.state.key_axes)
+            diagonal = None if how.strict else b.contract(query, key, self.state.key_axes)
             return b.blocks(diagonal, parts)
         plain = b.contract(query, b.rename(key, n.ROW, n.KEY_ROW), self.state.key_axes)
         if groups.scalar is None:
-            return b.triangle(plain, strict=readout.before)
-        return b("mul", plain, self._pairwise(groups.scalar, readout))
+            return b.triangle(plain, strict=how.strict)
+        if how.strict and not how.before:
+            plain = b.triangle(plain, strict=True)
+        return b("mul", plain, self._pairwise(groups.scalar, how))
 
-    def _pairwise(self, decay: Decay, readout: Readout) -> n.Node:
+    def _pairwise(self, decay: Decay, how: _How) -> n.Node:
         """The product of a scalar decay over s < j <= t (or < t) for every pair of the chunk."""
-        prefixes = self._scalar_prefixes(decay, readout)
+        prefixes = self._scalar_prefixes(decay, how)
         suffixes = self._scalar_suffixes(decay)
         parts = tuple((w, self._level(prefixes, suffixes, w)) for w in widths(self.chunk))
         one = self.b.spread(self.b.node(1), (n.ROW,))
-        return self.b.blocks(None if readout.before else one, parts)
+        return self.b.blocks(None if how.before else one, parts)
 
-    def _scalar_prefixes(self, decay: Decay, readout: Readout) -> tuple[n.Node, ...]:
+    def _scalar_prefixes(self, decay: Decay, how: _How) -> tuple[n.Node, ...]:
         """A scalar decay multiplies rows once, so its products grow by themselves."""
         one = self.b.spread(self.b.node(1), (n.ROW,))
-        start = one if readout.before else decay.value(self.b)
+        start = one if how.before else decay.value(self.b)
         return grown(self.b, start, decay, self.chunk, "right").levels
 
     def _scalar_suffixes(self, decay: Decay) -> tuple[n.Node, ...]:
@@ -239,18 +245,18 @@ class _ChunkState:
         return b.contract(right, left, self.state.key_axes)
 
     def _by_levels(
-        self, write: Write, readout: Readout, query: n.Node, rows: tuple[n.Node, ...]
+        self, write: Write, how: _How, query: n.Node, rows: tuple[n.Node, ...]
     ) -> n.Node:
         """With decays along the value axes each level has values of its own."""
         b, groups = self.b, self.groups
         keys = grown(b, self._key(write), groups.keys, self.chunk, "left").levels
         values = grown(b, self._value(write), groups.values, self.chunk, "left").levels
-        prefixes = self._value_prefix(readout)
+        prefixes = self._value_prefix(how)
         plain = None
         if groups.keys is None:  # scores are the same at every level
             plain = b.contract(query, b.rename(keys[0], n.ROW, n.KEY_ROW), self.state.key_axes)
         terms = []
-        if not readout.before:
+        if not how.strict:
             score = b.contract(query, self._key(write), self.state.key_axes)
             terms.append(b("mul", score, self._value(write)))
         for level, w in enumerate(widths(self.chunk)):
