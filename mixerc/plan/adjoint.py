@@ -43,7 +43,8 @@ def adjoint(function: n.ChunkFunction) -> n.ChunkFunction:
             for arg, part in _rule(b, node, total):
                 sums.add(arg, part)
     back = (total for x in reversed(function.handed) if (total := sums.total(x)) is not None)
-    solved = (x for x in b.nodes if isinstance(x, n.Solve) and n.KEY_ROW not in x.axes)
+    solved = tuple(x for x in b.nodes if isinstance(x, n.Solve) and n.KEY_ROW not in x.axes)
+    lower = (sums.total(x.args[0]) for x in solved if not x.transposed)
     return n.ChunkFunction(
         nodes=b.nodes,
         outputs=tuple(
@@ -56,7 +57,11 @@ def adjoint(function: n.ChunkFunction) -> n.ChunkFunction:
             for arriving, (carry, _) in zip(incoming, moved, strict=True)
         ),
         chunk=function.chunk,
-        handed=(*function.handed, *back, *(x for x in solved if x.transposed)),
+        handed=(
+            *(*function.handed, *back),
+            *(x for x in solved if x.transposed),
+            *(x for x in lower if x is not None),
+        ),
     )
 
 

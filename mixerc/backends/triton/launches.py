@@ -86,6 +86,7 @@ class Launches:
         smallest = min(self._block(self._map((node,), rows=rows)) for node in nodes)
         edge = () if self._fits(view) else self._best_edge(nodes, self._held(view), rows=rows)
         alone = self._block(view) < smallest or not (edge or self._fits(view))
+        alone |= rows and self._long(view)
         if alone and len(nodes) > 1:
             for name, node in group.items():
                 self.maps({name: node}, rows=rows)
@@ -95,6 +96,11 @@ class Launches:
             view = self._map(nodes, rows=rows)
         given = {f"out_{index}_at": name for index, name in enumerate(group)}
         self.launch("map", "map", view, given)
+
+    def _long(self, view: KernelView) -> bool:
+        """Whether a kernel has one program a chunk, with every loop in it, and holds too much to
+        make several values."""
+        return not view.split and self._held(view) > self.hardware.several
 
     def _best_edge(
         self, nodes: tuple[n.Node, ...], whole: float, *, rows: bool

@@ -25,7 +25,8 @@ class Hardware:
     """`words` are the places of tiles that a thread can hold; of its registers (255; on gfx942 512)
     addresses, masks and operands of products on their way take the others. The first of SIZES
     that fits is taken, else the one with the least; a kernel that would hold more than `most` is
-    cut in two, and where one is left with more than `limit`, chunks are shorter. On sm_80 the
+    cut in two, and where one is left with more than `limit`, chunks are shorter. One that has all
+    loops of a chunk in it makes several values only where it holds no more than `several`. On sm_80 the
     assembler holds registers back for more programs at once, and spills, unless `registers` says
     how many a thread has."""
 
@@ -33,6 +34,7 @@ class Hardware:
     words: int
     most: int
     limit: int
+    several: int
     registers: int | None = None
 
     def tiling(self, held: Held, *, tokens: bool = False) -> Tiling:
@@ -50,9 +52,9 @@ class Hardware:
 HARDWARE = {
     one.name: one
     for one in (
-        Hardware(name="sm_80", words=54, most=66, limit=100, registers=255),
-        Hardware(name="sm_90", words=79, most=124, limit=180, registers=255),
-        Hardware(name="sm_100", words=44, most=58, limit=120, registers=255),
-        Hardware(name="gfx942", words=80, most=200, limit=240),
+        Hardware(name="sm_80", words=54, most=66, limit=100, several=66, registers=255),
+        Hardware(name="sm_90", words=79, most=124, limit=180, several=100, registers=255),
+        Hardware(name="sm_100", words=44, most=58, limit=120, several=58, registers=255),
+        Hardware(name="gfx942", words=80, most=200, limit=240, several=200),
     )
 }
