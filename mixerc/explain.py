@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from mixerc.accelerators import ACCELERATORS, WIDTHS
 from mixerc.algebra.classify import Algebra, classify
-from mixerc.algebra.linear import Linear, LinearState, Scaled, decay_names
+from mixerc.algebra.linear import Linear, LinearState, Scaled, Write, decay_names
 from mixerc.algebra.masks.translate import MaskError
 from mixerc.algebra.masks.words import mask_lines
 from mixerc.diagnostics.diagnostic import Diagnostic
@@ -176,6 +176,7 @@ def _forms(linear: Linear) -> Iterable[str]:
         run = f" prod_(s<j<=t) {decays}[j] *" if decays else ""
         yield f"  {state.name}[t] = {kept} + {writes}"
         yield f"  {state.name}[t] = sum_(s<=t){run} ({writes})[s]"
+        yield from _asked(state)
     for decay in decay_names(linear):
         yield f"  the decay {decay} may be given as log_{decay}"
     if linear.scaled is not None:
@@ -195,10 +196,35 @@ def _bracketed(expr: Expr) -> str:
     return f"({text})" if isinstance(expr, Apply) else text
 
 
+def _asked(state: LinearState) -> Iterable[str]:
+    """What writes take from the state that they change, and what that makes of the transition."""
+    names = _solved_names(state)
+    if not names:
+        return
+    for write, name in names.items():
+        axis = ", ".join(state.key_axes)
+        before = " * ".join([*(_bracketed(d) for d in state.decays * write.decayed), ""])
+        value = " * ".join(_bracketed(f.expr) for f in write.value)
+        own = "" if value == "0" else f"{value} + "
+        assert write.query is not None
+        yield (
+            f"  {name} = {own}({show_expr(write.query)}) @ ({before}{state.name}[t-1]) over {axis}"
+        )
+    one = "a value is" if len(names) == 1 else f"{len(names)} values are"
+    yield f"  so that {one} solved for in each chunk: a unit triangular system, by blocks"
+
+
+def _solved_names(state: LinearState) -> dict[Write, str]:
+    """The writes that ask the state, and what their values are called."""
+    asking = [write for write in state.writes if write.query is not None]
+    return {write: f"u{i}" if len(asking) > 1 else "u" for i, write in enumerate(asking, 1)}
+
+
 def _write(state: LinearState, index: int) -> str:
     write = state.writes[index]
-    parts = [_bracketed(f.expr) for f in (*write.key, *write.value)]
-    return " * ".join(parts) or "1"
+    asked = _solved_names(state).get(write)
+    parts = [_bracketed(f.expr) for f in (*write.key, *(() if asked else write.value))]
+    return " * ".join([*parts, *([asked] if asked else [])]) or "1"
 
 
 def _kept(linear: Linear, sizes: Mapping[str, float]) -> Iterable[str]:

@@ -1,12 +1,13 @@
-"""The order of transitions, identity < scalar < diagonal: a mixer in a more general class."""
+"""The order of transitions, identity < scalar < diagonal, each below itself plus low rank: a mixer
+in a more general class."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from torch import Tensor
 
-from mixerc.algebra.linear import Linear, LinearState
-from mixerc.algebra.terms import apply, number
+from mixerc.algebra.linear import Linear, LinearState, Write
+from mixerc.algebra.terms import Factor, apply, number, product
 from mixerc.compiler import emit
 from mixerc.ir.expr import Arange, Expr
 from mixerc.ir.sorts import Axis, Sort
@@ -40,7 +41,8 @@ def promotions(linear: Linear) -> Iterator[tuple[str, Linear]]:
     made = (
         ("identity as scalar", _each(linear, _with_one)),
         ("along keys", _each(linear, lambda state: _along(state, state.key_axes))),
-        ("along values", _each(linear, lambda state: _along(state, state.value_axes))),
+        ("along values", _each(linear, _along_values)),
+        ("plus rank 1", _each(linear, _plus_nothing)),
     )
     yield from ((name, other) for name, other in made if other != linear)
 
@@ -54,6 +56,24 @@ def _each(linear: Linear, change: Callable[[LinearState], LinearState]) -> Linea
 def _with_one(state: LinearState) -> LinearState:
     """Keeping all is keeping 1 of it."""
     return state if state.decays else replace(state, decays=(number(1),))
+
+
+def _along_values(state: LinearState) -> LinearState:
+    """A transition of low rank acts on all values alike: it is not below this one."""
+    return state if state.rank else _along(state, state.value_axes)
+
+
+def _plus_nothing(state: LinearState) -> LinearState:
+    """One more write, which asks the state for nothing and gives nothing more."""
+    keys = (
+        product([f.expr for f in w.key]) for w in state.writes if not any(f.copies for f in w.key)
+    )
+    whole = [key for key in keys if key.sort.axes == state.key_axes]
+    if not whole or any(set(d.sort.axes) & set(state.value_axes) for d in state.decays):
+        return state
+    nothing = apply("mul", number(0), whole[0])
+    write = Write(key=(Factor(expr=whole[0]),), value=(Factor(expr=number(0)),), query=nothing)
+    return replace(state, writes=(*state.writes, write))
 
 
 def _along(state: LinearState, axes: tuple[Axis, ...]) -> LinearState:

@@ -1,6 +1,7 @@
 """A linear mixer token by token, over a floating domain: what fast modes are measured against.
 
-    S[t] = decay[t] ∘ S[t-1] + sum of key[t] ⊗ value[t],      read[t] = query[t] · S[t] or S[t-1]
+    S[t] = decay[t] ∘ S[t-1] + sum of key[t] ⊗ (value[t] + query[t] · S[t-1]),
+    read[t] = query[t] · S[t] or S[t-1]
 
 It shares the classifier with the compiler, and nothing of plans and kernels.
 """
@@ -12,7 +13,7 @@ from typing import Any
 
 from torch import Tensor
 
-from mixerc.algebra.linear import Linear, LinearState, Product, Readout
+from mixerc.algebra.linear import Linear, LinearState, Product, Readout, Write
 from mixerc.algebra.terms import Factor
 from mixerc.ir.expr import Expr
 from mixerc.ir.mixer import Mixer
@@ -136,11 +137,35 @@ def _states(tokens: Tokens, state: LinearState, first: Any) -> list[Tensor]:
         written = Named(domain.number(0), ())
     adds = tokens.settled(written, dims)
     keeps = None if decay is None else tokens.settled(decay, dims).unbind(1)
+    asked = [_asked(tokens, state, write) for write in state.writes if write.query is not None]
     shape = (tokens.batch, *adds.shape[2:])
     held = [domain.zeros(shape, False) if first is None else first]
     for t, added in enumerate(adds.unbind(1)):
-        held.append((held[-1] if keeps is None else keeps[t] * held[-1]) + added)
+        kept = held[-1] if keeps is None else keeps[t] * held[-1]
+        for key, query, decayed in asked:
+            read = (query[:, t] * (kept if decayed else held[-1])).sum(_places(state), keepdim=True)
+            added = added + key[:, t] * read
+        held.append(kept + added)
     return held
+
+
+def _asked(tokens: Tokens, state: LinearState, write: Write) -> tuple[Tensor, Tensor, bool]:
+    """The key and the query of a write, with the state's axes, of length 1 along the values."""
+    assert write.query is not None
+    dims = (BATCH, TIME, HEADS, *(axis for axis in state.axes if axis in state.key_axes))
+    places = [place for place, axis in enumerate(state.axes) if axis not in state.key_axes]
+    sides = []
+    for value in (tokens.product(write.key), tokens.of(write.query)):
+        side = tokens.settled(value, dims)
+        for place in places:
+            side = side.unsqueeze(3 + place)
+        sides.append(side)
+    return sides[0], sides[1], write.decayed
+
+
+def _places(state: LinearState) -> tuple[int, ...]:
+    """The dimensions of a state [B, H, axes] that reads sum over."""
+    return tuple(2 + place for place, axis in enumerate(state.axes) if axis in state.key_axes)
 
 
 def _read(

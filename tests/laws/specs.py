@@ -67,6 +67,18 @@ WRITES = (
     part("softmax[K](k) * v + eps * k", "param eps = normal"),
 )
 
+# What a step erases, on keys of length 1: with the same key or another, from the state as it was or
+# as it decayed, once or several times.
+E, C = "e[K] = x | linear | l2norm", "c[K] = x | linear | l2norm"
+BETA = "beta = x | linear | sigmoid"
+ERASERS = (
+    part("- beta * e * (e @ {old})", E, BETA),
+    part("- beta * e * (c @ {old}) / 2", E, C, BETA),
+    part("- e * (c @ S[t-1]) / 4 - c * sum[K](e * S[t-1]) / 4", E, C),
+    part("- beta * e * (e @ {old}) + beta * e * tanh(v)", E, BETA),
+    part("- e * (c @ (S[t-1] - beta * c * (e @ S[t-1]))) / 2", E, C, BETA),
+)
+
 READS = (
     part("q @ S[t]"),
     part("q @ S[t-1]"),
@@ -140,6 +152,28 @@ def _second_states(kept: tuple[Part, ...], read: str) -> tuple[tuple[Lines, Line
         divided = (f"o[V] = ({read}) / max(abs(q @ n[t]), 1)",)
         found.append((("state n[K]",), (f"n[t] = {old} + k",), divided))
     return tuple(found)
+
+
+@st.composite
+def deltas(draw: DrawFn) -> str:
+    """What is kept, less what is erased, from the state as it was or decays; and a write."""
+    kept = draw(decays(("K",)))
+    write, read = draw(st.sampled_from(WRITES)), draw(st.sampled_from(READS))
+    gates, erased = " * ".join(p.text for p in kept) or "1", draw(st.sampled_from(ERASERS))
+    inside = erased.text.format(old="S[t-1]")
+    update = draw(
+        st.sampled_from(
+            (
+                f"{gates} * S[t-1] {inside}",
+                f"{gates} * (S[t-1] {inside})",
+                f"{gates} * S[t-1] {erased.text.format(old=f'({gates} * S[t-1])')}",
+            )
+        )
+    )
+    state = f"state S[{draw(st.sampled_from(('K, V', 'V, K')))}]"
+    core = (state, f"S[t] = {update} + {write.text}", f"o[V] = {read.text}")
+    lines = (*draw(st.sampled_from(KEYS)), *needs((*kept, write, read, erased)))
+    return spec(draw(st.sampled_from(HEADERS)), lines, core, draw(st.booleans()))
 
 
 @st.composite

@@ -14,13 +14,18 @@ from mixerc.verify.generality import generality_law
 from mixerc.verify.layers import packed_layer_law, parts_law, whole_law
 from mixerc.verify.modes import chunk_law, logarithm_law, reference_law, states_law
 from mixerc.verify.subject import FAST
-from tests.laws.specs import blends, clauses, recurrences
+from tests.laws.specs import blends, clauses, deltas, recurrences
 from tests.laws.subjects import check, subject_of_text
 
 # Shrinking a spec takes minutes; the failing text is printed as it was drawn.
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
 seeds = st.integers(0, 2**20)
-FORMS = {"recurrence": (recurrences, 16), "clauses": (clauses, 16), "blend": (blends, 6)}
+FORMS = {
+    "recurrence": (recurrences, 16),
+    "clauses": (clauses, 16),
+    "blend": (blends, 6),
+    "delta": (deltas, 10),
+}
 every_form = pytest.mark.parametrize("form", FORMS)
 
 

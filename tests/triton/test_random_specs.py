@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from mixerc.verify.cases import random_case
 from mixerc.verify.modes import chunk_law, reference_law
-from tests.laws.specs import blends, clauses, recurrences
+from tests.laws.specs import blends, clauses, deltas, recurrences
 from tests.laws.subjects import check, subject_of_text
 
-FORMS = {"recurrence": recurrences, "clauses": clauses, "blend": blends}
+FORMS = {"recurrence": recurrences, "clauses": clauses, "blend": blends, "delta": deltas}
 
 
 @pytest.mark.parametrize("form", FORMS)
