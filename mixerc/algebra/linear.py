@@ -1,10 +1,11 @@
-"""Linear mixers as data: transitions that are the identity, scalar, diagonal, or that and low rank.
+"""Linear mixers as data: transitions that are the identity, scalar, diagonal, or that plus low rank.
 
-    S[t] = decay ∘ S[t-1] + sum of key ⊗ (value + query · S[t-1]),      read = query · S[t] or S[t-1]
+    S[t] = decay ∘ S[t-1] + sum of key ⊗ (value + query · S[t-1])
+    read = query · S[t]  (or S[t-1])
 
 Everything here is an expression of one token's inputs; `output` is an expression of the reads. A
-write that has a query is one of a delta rule: what it adds depends on what the state holds there, so
-that every such write adds key ⊗ query to the transition.
+write that has a query is one of a delta rule: what it adds depends on what the state holds there,
+so that every such write adds key ⊗ query to the transition.
 """
 
 from dataclasses import dataclass

@@ -1,10 +1,10 @@
 """Values that are written and read back within a chunk: unit triangular systems.
 
-A write of a delta rule adds key ⊗ x, where x[t] = value[t] + query[t] · S[t-1], and S[t-1] holds what
-the tokens before wrote. With the scores L[t, s] of queries against keys, s < t, that is x = r + L x:
-the UT transform (Joffrain et al. 2006; Yang et al. 2024, arXiv:2406.06484). Of several writes one is
-eliminated after the other. All blocks are strictly lower, so that those on the diagonal stay unit
-triangular whatever was eliminated before.
+A write of a delta rule adds key ⊗ x, where x[t] = value[t] + query[t] · S[t-1], and S[t-1] holds
+what the tokens before wrote. With the scores L[t, s] of queries against keys, s < t, that is
+x = r + L x: the UT transform (Joffrain et al. 2006; Yang et al. 2024, arXiv:2406.06484). Of several
+writes one is eliminated after the other. All blocks are strictly lower, so that those on the
+diagonal stay unit triangular whatever was eliminated before.
 """
 
 from dataclasses import dataclass

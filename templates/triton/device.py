@@ -167,7 +167,7 @@ def inverted(lower, i, ACC: tl.constexpr, DOT: tl.constexpr, PREC: tl.constexpr)
     """The inverse of 1 - lower for a strictly lower tile of the rows i, from blocks of one row to
     the whole: of a pair of blocks it is right · lower · left, between the inverses of both. What
     becomes a narrow operand takes three products of bfloat16, which need fewer registers."""
-    narrow: tl.constexpr = (PREC != "ieee") & (DOT != tl.float32) & (DOT != ACC)
+    narrow: tl.constexpr = (PREC != "ieee") & (tl.float32 != DOT) & (DOT != ACC)
     how: tl.constexpr = "bf16x3" if narrow else PREC
     made = tl.where(siblings(i[:, None], i[None, :], 1), lower, 0.0)
     made += tl.where(i[:, None] == i[None, :], 1.0, 0.0)

@@ -18,6 +18,7 @@ SPECS = Path(__file__).parents[2] / "specs"
 LINEAR = (
     *("linear_attention", "performer", "based", "retnet", "lightning"),
     *("gla", "hgrn2", "mamba2", "rwkv5", "rwkv6", "mlstm", "gsa"),
+    *("deltanet", "gated_deltanet", "kda", "rwkv7", "deltaproduct"),
 )
 MASKED = (
     *("alibi", "attention", "bigbird", "block_sparse", "dilated", "documents", "fixed"),
@@ -38,7 +39,7 @@ SCANS = (
         "gateloop",
     ),
 )
-BY_TOKEN = ("rnn", "gru", "lstm", "slstm", "deltanet", "gated_deltanet", "kda", "rwkv7")
+BY_TOKEN = ("rnn", "gru", "lstm", "slstm")
 EDGES = (0, 1, 2, 63, 64, 65, 129)
 
 every_linear = pytest.mark.parametrize("name", LINEAR)

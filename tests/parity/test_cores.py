@@ -121,12 +121,13 @@ def _gradients(inputs: dict[str, Tensor], run: Any, weight: Tensor) -> dict[str,
 LINEAR = (
     *("linear_attention", "performer", "based", "retnet", "lightning"),
     *("gla", "hgrn2", "mamba2", "rwkv5", "rwkv6", "mlstm", "gsa"),
+    *("deltanet", "gated_deltanet", "kda", "rwkv7", "deltaproduct"),
 )
 SCANS = (
     *("s5", "lru", "mamba", "rglru", "rwkv4", "mingru", "minlstm", "hgrn"),
     "gateloop",
 )
-BY_TOKEN = ("rnn", "gru", "lstm", "deltanet", "gated_deltanet", "kda", "rwkv7")
+BY_TOKEN = ("rnn", "gru", "lstm")
 
 
 def test_what_is_compiled_is_compared_in_its_fast_modes() -> None:

@@ -20,7 +20,7 @@ from mixerc.backends.module.signature import (
 )
 from mixerc.backends.module.sizes import sizes_of
 from mixerc.ir.mixer import Mixer
-from mixerc.ir.sorts import Kind, Sort
+from mixerc.ir.sorts import Kind
 from mixerc.plan import nodes as n
 from mixerc.plan.build import is_tile
 from mixerc.plan.distribute import Program

@@ -1,7 +1,7 @@
 """What the rows of a chunk see of a state that is carried from chunk to chunk.
 
-With a transition of low rank a chunk's own rows are made of the state before it, and the next state of
-them: a scan then sums over axes of its state, and what both need of the inputs is made before it.
+With a transition of low rank a chunk's own rows are made of the state before it, and the next
+state of them: a scan then sums over axes of its state, and what both need is made before it.
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,8 +15,8 @@ from mixerc.plan.distribute import Program, Schedule, descendants
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """The axes of a state that rows sum over, of which a program holds every place; the rows made of
-    the state that other kernels read; and what both are made of and is made before."""
+    """The axes of a state that rows sum over, of which a program holds every place; the rows made
+    of the state that other kernels read; and what these are made of, before the scan."""
 
     whole: tuple[str, ...] = ()
     rows: tuple[n.Node, ...] = ()

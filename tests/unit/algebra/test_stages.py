@@ -31,9 +31,6 @@ BY_TOKEN = {
     "rnn": ("h",),
     "gru": ("h",),
     "lstm": ("c", "h"),
-    "deltanet": ("S",),
-    "gated_deltanet": ("S",),
-    "rwkv7": ("S",),
 }
 
 

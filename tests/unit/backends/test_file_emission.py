@@ -24,7 +24,7 @@ MASKED = (
 )
 RECURRENT = (
     *("s4d", "s5", "lru", "mamba", "rglru", "rwkv4", "mingru", "minlstm", "hgrn", "gateloop"),
-    *("rnn", "gru", "lstm", "slstm", "deltanet", "gated_deltanet", "kda", "rwkv7"),
+    *("rnn", "gru", "lstm", "slstm"),
 )
 
 

@@ -66,8 +66,8 @@ def by_token(inputs, state, kind: str, rank: int, *, before: bool = False, plain
     return np.array(outputs), state
 
 
-@pytest.mark.parametrize("rank", (1, 2))
-@pytest.mark.parametrize("kind", ("identity", "scalar", "keys"))
+@pytest.mark.parametrize("rank", [1, 2])
+@pytest.mark.parametrize("kind", ["identity", "scalar", "keys"])
 def test_a_chunk_and_its_adjoint_are_the_recurrence_as_polynomials(kind: str, rank: int) -> None:
     chunk, k, v = (4, 1, 1) if rank == 2 else (2, 2, 2)
     cotangents = {"d_o": (chunk, v), "d_S": (k, v)}

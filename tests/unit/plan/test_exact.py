@@ -20,10 +20,22 @@ from mixerc.reference.interpret import run_core
 
 SPECS = Path(__file__).parents[3] / "specs"
 CHUNK = 4
-SIZES = {"K": 2, "V": 2, "N": 2, "P": 2, "M": 2, "G": 1, "heads": 1, "layer": 0, "layers": 2}
+SIZES = {
+    "K": 2,
+    "V": 2,
+    "N": 2,
+    "P": 2,
+    "M": 2,
+    "G": 1,
+    "heads": 1,
+    "layer": 0,
+    "layers": 2,
+    "J": 2,
+}
 LINEAR = (
     *("linear_attention", "performer", "based", "retnet", "lightning"),
     *("gla", "hgrn2", "mamba2", "rwkv5", "rwkv6"),
+    *("deltanet", "gated_deltanet", "kda", "rwkv7", "deltaproduct"),
 )
 
 
