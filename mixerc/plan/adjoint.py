@@ -42,9 +42,6 @@ def adjoint(function: n.ChunkFunction) -> n.ChunkFunction:
         if total is not None:
             for arg, part in _rule(b, node, total):
                 sums.add(arg, part)
-    back = (total for x in reversed(function.handed) if (total := sums.total(x)) is not None)
-    solved = tuple(x for x in b.nodes if isinstance(x, n.Solve) and n.KEY_ROW not in x.axes)
-    lower = (sums.total(x.args[0]) for x in solved if not x.transposed)
     return n.ChunkFunction(
         nodes=b.nodes,
         outputs=tuple(
@@ -57,12 +54,17 @@ def adjoint(function: n.ChunkFunction) -> n.ChunkFunction:
             for arriving, (carry, _) in zip(incoming, moved, strict=True)
         ),
         chunk=function.chunk,
-        handed=(
-            *(*function.handed, *back),
-            *(x for x in solved if x.transposed),
-            *(x for x in lower if x is not None),
-        ),
+        handed=(*function.handed, *_handed_back(b, function, sums)),
     )
+
+
+def _handed_back(b: Builder, function: n.ChunkFunction, sums: "_Cotangents") -> tuple[n.Node, ...]:
+    """The cotangents of what is handed on, and of what rows are solved from."""
+    solved = tuple(x for x in b.nodes if isinstance(x, n.Solve) and n.KEY_ROW not in x.axes)
+    back = [x for x in solved if x.transposed]
+    cut = (*reversed(function.handed), *(x.args[0] for x in solved if not x.transposed))
+    totals = (total for x in cut if (total := sums.total(x)) is not None)
+    return (*totals, *back)
 
 
 class _Cotangents:

@@ -1,11 +1,11 @@
 """The nodes of a chunk function: named-axis values of one chunk of C tokens.
 
 Axes of the chunk begin with `#`, which no name of a spec does. Rows are the axis `#c`, here
-written `c`; rows seen as keys are `c'`, and rows in the middle of a product of two pair tiles `c''`. At the dyadic level w the rows
-split into C / 2w pairs of adjacent blocks of w rows: `Halves` takes the right (or left) block
-of every pair, with the axes `p<w>` (which pair) and `r<w>` (which row of the block). The totals
-of blocks of 2w rows have the axis `p<w>` too. Nodes are compared by identity; `Builder` makes
-equal nodes once.
+written `c`; rows seen as keys are `c'`, and rows in the middle of a product of two pair tiles
+`c''`. At the dyadic level w the rows split into C / 2w pairs of adjacent blocks of w rows:
+`Halves` takes the right (or left) block of every pair, with the axes `p<w>` (which pair) and
+`r<w>` (which row of the block). The totals of blocks of 2w rows have the axis `p<w>` too. Nodes
+are compared by identity; `Builder` makes equal nodes once.
 """
 
 from dataclasses import dataclass, field

@@ -35,8 +35,9 @@ class KernelView:
     """A kernel's text, and what its launch has to give: pointers, heads, numbers and axes.
 
     `before` and `after` stand around the loop of a scan, `step` are the loop's first lines, and
-    `steps` is the number of tokens of a step; tiles hold every place of the axes in `whole`; `more` are numbers that only some kernels take, and
-    `weight` is how many whole tiles one over rows holds at once, which `warps` share.
+    `steps` is the number of tokens of a step; tiles hold every place of the axes in `whole`;
+    `more` are numbers that only some kernels take, and `weight` is how many whole tiles one over
+    rows holds at once, which `warps` share.
     """
 
     name: str

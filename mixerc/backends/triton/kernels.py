@@ -67,10 +67,8 @@ def scan_kernel(
     state = state_before(body, doors, scope, carry, "state_at")
     before = body.taken()
     store(body, doors, scope, "kept_at", CHUNKS, state, state.dims)
-    value, *rows = body.compute((after, *seen.rows), scope)
-    outs = tuple(f"rows_{index}_at" for index in range(len(rows)))
-    for out, node, row in zip(outs, seen.rows, rows, strict=True):
-        store(body, doors, scope, out, CHUNKS, row, dims_of(node.axes))
+    (value,) = body.compute((after,), scope)
+    outs = _rows_out(body, doors, scope, seen)
     body.put(f"{state.text} = {whole(value, state)}")
     lines = ordered(body.taken(), body.tiles, chunk)
     store(body, doors, scope, "last_at", SEQUENCES, state, state.dims)
@@ -91,6 +89,15 @@ def scan_kernel(
         step=("n = stop - 1 - step" if reverse else "n = start + step", *CHUNK),
         steps="CHUNK",
     )
+
+
+def _rows_out(body: Body, doors: Doors, scope: Scope, seen: Seen) -> tuple[str, ...]:
+    """Stores the rows that a scan makes on its way; the pointers."""
+    outs = tuple(f"rows_{index}_at" for index in range(len(seen.rows)))
+    for out, node in zip(outs, seen.rows, strict=True):
+        row = body.need(node, scope)
+        store(body, doors, scope, out, CHUNKS, row, dims_of(node.axes))
+    return outs
 
 
 def _described(nodes: tuple[n.Node, ...]) -> str:

@@ -22,13 +22,13 @@ _OF_TOKENS = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hardware:
-    """`words` are the places of tiles that a thread can hold; of its registers (255; on gfx942 512)
-    addresses, masks and operands of products on their way take the others. The first of SIZES
-    that fits is taken, else the one with the least; a kernel that would hold more than `most` is
-    cut in two, and where one is left with more than `limit`, chunks are shorter. One that has all
-    loops of a chunk in it makes several values only where it holds no more than `several`. On sm_80 the
-    assembler holds registers back for more programs at once, and spills, unless `registers` says
-    how many a thread has."""
+    """`words` are the places of tiles that a thread can hold; of its registers (255; on gfx942
+    512) addresses, masks and operands of products on their way take the others. The first of
+    SIZES that fits is taken, else the one with the least; a kernel that would hold more than
+    `most` is cut in two, and where one is left with more than `limit`, chunks are shorter. One
+    that has all loops of a chunk in it makes several values only where it holds no more than
+    `several`. On sm_80 the assembler holds registers back for more programs at once, and spills,
+    unless `registers` says how many a thread has."""
 
     name: str
     words: int

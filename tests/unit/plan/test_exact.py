@@ -20,18 +20,8 @@ from mixerc.reference.interpret import run_core
 
 SPECS = Path(__file__).parents[3] / "specs"
 CHUNK = 4
-SIZES = {
-    "K": 2,
-    "V": 2,
-    "N": 2,
-    "P": 2,
-    "M": 2,
-    "G": 1,
-    "heads": 1,
-    "layer": 0,
-    "layers": 2,
-    "J": 2,
-}
+SIZES = {"K": 2, "V": 2, "N": 2, "P": 2, "M": 2, "J": 2, "G": 1, "heads": 1, "layer": 0}
+SIZES["layers"] = 2
 LINEAR = (
     *("linear_attention", "performer", "based", "retnet", "lightning"),
     *("gla", "hgrn2", "mamba2", "rwkv5", "rwkv6"),
@@ -58,6 +48,8 @@ def drawn(mixer: Mixer):
             shape = (CHUNK, *axes) if line.sort.times else axes
             tile = rationals(shape, place)
             tiles[line.name] = tile
+            if line.sort.axes[:1] == ("J",):  # a fold is written out
+                tiles |= {f"{line.name}_{step}": tile[:, step] for step in range(SIZES["J"])}
             given[line.name] = tile[None, :, None] if line.sort.times else tile[None]
     return tiles, given
 
