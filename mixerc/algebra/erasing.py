@@ -1,10 +1,10 @@
 """Updates that read the state which they change: `S[t-1] - beta * k * (k @ S[t-1])` and its like.
 
-Each contraction of the state is a readout of S[t-1], also inside another one: `k2 @ (S - k (k @ S))`
-is `k2 @ S - (k2 @ k) * (k @ S)`. What is left is affine and elementwise in the state; a term that
-has a readout as a factor is a write whose value comes from the state, as long as nothing else of
-it lies along the value's axes. Terms with one key are one write: the rank is the number of such
-keys.
+Each contraction of the state is a readout of S[t-1], also inside another one: of
+`k2 @ (S - k (k @ S))` that makes `k2 @ S - (k2 @ k) * (k @ S)`. What is left is affine and
+elementwise in the state; a term that has a readout as a factor is a write whose value comes from
+the state, as long as nothing else of it lies along the value's axes. Terms with one key are one
+write: the rank is the number of such keys.
 """
 
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""Linear mixers as data: transitions that are the identity, scalar, diagonal, or that plus low rank.
+"""Linear mixers as data: the transition is the identity, scalar, diagonal, or one plus low rank.
 
     S[t] = decay ∘ S[t-1] + sum of key ⊗ (value + query · S[t-1])
     read = query · S[t]  (or S[t-1])

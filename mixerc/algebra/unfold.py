@@ -31,6 +31,12 @@ def steps_of(mixer: Mixer, axis: Axis) -> int | None:
     return None
 
 
+def folded_steps(mixer: Mixer) -> dict[Axis, int]:
+    """The axes that folds run over, with their known lengths: files are made for these."""
+    found = {axis: steps_of(mixer, axis) for axis in folded_axes(mixer)}
+    return {axis: count for axis, count in found.items() if count is not None}
+
+
 def unfolded(mixer: Mixer) -> Mixer:
     """The mixer with its folds written out; raises NotLinear for one of unknown length."""
     if not folded_axes(mixer):

@@ -1,7 +1,7 @@
 """Inputs of a mixer's core, drawn from a seed: every range respected, decays at their extremes."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any, TypeAlias
@@ -10,7 +10,8 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
-from mixerc.ir.expr import Expr, Norm
+from mixerc.algebra.unfold import folded_steps
+from mixerc.ir.expr import Apply, Contract, Expr, Norm, Number, Reduce
 from mixerc.ir.interval import ALL, Interval
 from mixerc.ir.mixer import Input, Mixer, Value
 from mixerc.ir.ranges import environment
@@ -53,6 +54,7 @@ def random_case(subject: Subject, random: Random, *, tokens: int, batch: int = 2
     told = told_sizes(subject.mixer)
     groups = _group_names(subject)
     axes = {n: random.choice(GROUPS) if n in groups else random.randint(1, 7) for n in told}
+    axes |= folded_steps(subject.mixer)
     share = max([1, *(size for name, size in axes.items() if name in groups)])
     heads = fixed_heads(subject.mixer) or share * random.randint(1, 2)
     return Case(batch=batch, tokens=tokens, heads=heads, axes=axes, seed=random.randrange(10**6))
@@ -63,6 +65,7 @@ def wide_case(subject: Subject, random: Random, *, tokens: int) -> Case:
     small = random_case(subject, random, tokens=tokens)
     groups = _group_names(subject)
     axes = {n: s if n in groups else random.randint(6, 10) for n, s in small.axes.items()}
+    axes |= folded_steps(subject.mixer)
     heads = fixed_heads(subject.mixer) or 4 * small.heads
     return replace(small, axes=axes, heads=heads)
 
@@ -91,9 +94,44 @@ def draw(subject: Subject, case: Case) -> Inputs:
 
 
 def _is_unit(mixer: Mixer, name: str) -> bool:
-    """Whether a stream ends in `l2norm`: what erases along it relies on its length."""
+    """Whether a stream is of length 1, by `l2norm` or a division by its length: what erases along
+    it relies on that."""
     lines = (line for line in mixer.lines if isinstance(line, Value) and line.name == name)
-    return any(isinstance(line.expr, Norm) and line.expr.norm == "l2norm" for line in lines)
+    return any(_over_its_length(line.expr) for line in lines)
+
+
+def _over_its_length(expr: Expr) -> bool:
+    match expr:
+        case Norm(norm=norm):
+            return norm == "l2norm"
+        case Apply(primitive="div", operands=(value, divisor)):
+            return any(_is_square(square, value) for square in _under_root(divisor))
+        case _:
+            return False
+
+
+def _under_root(divisor: Expr) -> Iterator[Expr]:
+    """What stands under a root, without what is added to it or bounds it below."""
+    match divisor:
+        case Apply(primitive="max", operands=(root, Number())):
+            yield from _under_root(root)
+        case Apply(
+            primitive="sqrt", operands=(Apply(primitive="add", operands=(square, Number())),)
+        ):
+            yield square
+        case Apply(primitive="sqrt", operands=(square,)):
+            yield square
+
+
+def _is_square(square: Expr, value: Expr) -> bool:
+    """Whether an expression is the sum of the squares of another."""
+    match square:
+        case Contract(left=left, right=right):
+            return left == right == value
+        case Reduce(reduction="sum", operand=Apply(primitive="mul", operands=(left, right))):
+            return left == right == value
+        case _:
+            return False
 
 
 def _shape(subject: Subject, case: Case, source: Source) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ from mixerc.backends.triton.kernel_view import CHUNK, KernelView, store, view
 from mixerc.backends.triton.memory import CHUNKS, SEQUENCES, TOKENS, Doors
 from mixerc.backends.triton.ordering import ordered
 from mixerc.backends.triton.scope import Scope
-from mixerc.backends.triton.seen import NOTHING, Seen
+from mixerc.backends.triton.seen import Seen
 from mixerc.backends.triton.tiles import TilePrinter
 from mixerc.backends.triton.values import dims_of, first_of
 from mixerc.plan import nodes as n
@@ -48,22 +48,16 @@ def map_kernel(
 
 
 def scan_kernel(
-    name: str,
-    carry: n.Carry,
-    after: n.Node,
-    doors: Doors,
-    chunk: int,
-    *,
-    reverse: bool,
-    seen: Seen = NOTHING,
+    name: str, pair: tuple[n.Carry, n.Node], doors: Doors, chunk: int, *, reverse: bool, seen: Seen
 ) -> KernelView:
     """One state from chunk to chunk; what it is before each chunk is stored, and so are the rows
     that are made of it on the way."""
+    carry, after = pair
     body = Body(TilePrinter(), doors.leaf, doors.buffers, frozenset(seen.whole))
     scope = Scope()
     for axis in carry.axes:
         body.open_axis(scope, axis, "0" if axis in seen.whole else first_of(axis))
-    places = ("i = tl.arange(0, CHUNK)", *body.taken())
+    places = body.taken()
     state = state_before(body, doors, scope, carry, "state_at")
     before = body.taken()
     store(body, doors, scope, "kept_at", CHUNKS, state, state.dims)
@@ -82,7 +76,7 @@ def scan_kernel(
         given=("length", "bounds_at", "first_at", "count_at", "batch_at"),
         tiles=body.tiles,
         axes=tuple(body.axes),
-        places=places,
+        places=("i = tl.arange(0, CHUNK)", *places),
         before=before,
         lines=lines,
         after=body.taken(),

@@ -117,8 +117,7 @@ class _Linear(Launches):
                 given[f"rows_{place}_at"] = rows[node]
             view = scan_kernel(
                 self.next(),
-                carry,
-                after,
+                (carry, after),
                 self.doors(),
                 self.program.chunk,
                 reverse=reverse,
