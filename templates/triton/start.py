@@ -16,6 +16,8 @@ def start(kernel, programs, options, arguments, dtype):
         )
     if isinstance(kernel, triton.JITFunction) and 1 < arguments.get("CHUNK", 1) < 16:
         raise ValueError("a chunk has 16 tokens or more on a GPU: its matrix units take no fewer")
+    if not isinstance(kernel, triton.JITFunction):  # interpreted products are exact, and say so
+        arguments = {**arguments, "PREC": "ieee"}
     # Triton launches on the current device, which is not always that of the tensors.
     index = first.device.index if first.device.type == "cuda" else -1
     with torch.cuda.device(index):

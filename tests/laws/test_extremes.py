@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from mixerc.algebra.classify import classify
+from mixerc.algebra.unfold import folded_steps
 from mixerc.compiler import front
 from mixerc.ir.mixer import Mixer
 from mixerc.source import read_source
@@ -24,13 +25,16 @@ from tests.laws.subjects import (
     subject,
 )
 
-DECAYING = ("gla", "hgrn2", "mamba2", "rwkv5", "rwkv6", "mlstm")
+DECAYING = (
+    *("gla", "hgrn2", "mamba2", "rwkv5", "rwkv6", "mlstm"),
+    *("gated_deltanet", "kda", "rwkv7", "deltaproduct"),
+)
 EXTREMES = (0.0, 1e-30, 1 - 1e-7, 1.0, -0.5, -1.0)
 
 
 def case(of: Subject, tokens: int, **options) -> Case:
     """Sizes that are told apart, groups of two heads."""
-    axes = dict(zip(told_sizes(of.mixer), (3, 5, 2, 4), strict=False))
+    axes = dict(zip(told_sizes(of.mixer), (3, 5, 2, 4), strict=False)) | folded_steps(of.mixer)
     if "G" in axes:
         axes["G"] = 2
     return Case(tokens=tokens, heads=2, axes=axes, **options)
@@ -65,9 +69,9 @@ def every_decay_is(of: Subject, decay: float, tokens: int) -> None:
 
 
 # rwkv5's decay does not change from token to token; mlstm's exponential gates overflow on what
-# lies behind the reset, for want of a running maximum.
+# lies behind the reset, for want of a running maximum; rwkv7 erases from the undecayed state.
 @pytest.mark.parametrize("target", ["torch", "triton"])
-@pytest.mark.parametrize("name", ["gla", "hgrn2", "mamba2", "rwkv6"])
+@pytest.mark.parametrize("name", ["gla", "hgrn2", "mamba2", "rwkv6", "kda", "deltaproduct"])
 def test_a_reset_forgets_everything(name: str, target: str) -> None:
     """Behind a decay of 0 the past may be anything finite."""
     of = subject(name, target)
