@@ -4,7 +4,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test check unit parity format golden clean
+.PHONY: help demo test check unit parity format golden resources clean
 
 PYTHON ?= $(shell for p in python3.11 python3 python; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
@@ -42,6 +42,9 @@ format: .venv/.installed  ## format the code, and mend what the linter can
 golden: .venv/.installed  ## rewrite tests/golden from what the compiler does now; read the diff
 	$(PYTEST) -n 2 -m golden --update-golden
 	git status --short tests/golden
+
+resources: .venv/.installed  ## compile every kernel for all hardware, and compare what is reported
+	$(PYTEST) -n 2 tests/triton/test_ahead.py -m thorough
 
 clean:  ## remove the environments and the caches
 	rm -rf .venv .venv-parity .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from mixerc.algebra.linear import Linear, LinearState, decay_names
 from mixerc.ir.mixer import Input, Mixer, Param, Value
@@ -70,6 +71,14 @@ def attention_inputs(setting: Setting) -> tuple[Tensor, Tensor, Tensor]:
     """Queries, keys and values [B, T, H, size]."""
     rows = (setting.batch, setting.tokens, setting.heads, setting.size)
     return setting.draw(*rows), setting.draw(*rows), setting.draw(*rows)
+
+
+def loop_query(state: LinearState, setting: Setting) -> Tensor | None:
+    """What a write asks its state with [B, T, H, K], where there is one that does: of length 1/2."""
+    if not state.rank:
+        return None
+    rows = setting.draw(setting.batch, setting.tokens, setting.heads, setting.size)
+    return functional.normalize(rows, dim=-1) / -2
 
 
 def loop_decays(state: LinearState, setting: Setting) -> tuple[Tensor, ...]:
