@@ -29,7 +29,7 @@ from mixerc.frontend.check import check as check_spec
 from mixerc.frontend.parser import parse as parse
 from mixerc.frontend.resolve import resolve as resolve
 from mixerc.ir.mixer import Mixer, Stack
-from mixerc.plan.plan import CHUNK, Plan, make_plan
+from mixerc.plan.plan import SHORTEST, Plan, longest_chunk, make_plan
 from mixerc.plan.recurrence import RecurrencePlan, recurrence_plan
 from mixerc.plan.sweep import SweepPlan, sweep_plan
 from mixerc.source import Source, read_source
@@ -57,11 +57,14 @@ def neighbours(folder: Path | None) -> Callable[[str], syntax.Spec | None]:
 
 def plan(linear: Linear, *, chunk: int | None, logarithms: frozenset[str]) -> Plan:
     """The kernels of a linear mixer as data; `chunk` is a power of two."""
-    return make_plan(linear, chunk=chunk or CHUNK, logarithms=logarithms)
+    return make_plan(linear, chunk=chunk or longest_chunk(linear), logarithms=logarithms)
 
 
-CHUNKS = (CHUNK, CHUNK // 2, CHUNK // 4)
-"""Tokens a chunk, the best choice first."""
+def chunks(linear: Linear) -> tuple[int, ...]:
+    """Tokens a chunk, the best choice first."""
+    longest = longest_chunk(linear)
+    return tuple(longest >> i for i in range(3) if longest >> i >= SHORTEST)
+
 
 EMITTERS: dict[str, Callable[[Mixer, Linear, Plan, str], GeneratedModule]] = {
     "torch": emit_torch,
@@ -133,7 +136,7 @@ def lowered(
     logarithms: frozenset[str],
 ) -> tuple[Plan, GeneratedModule]:
     """A plan and its file: for the chunk given, or the longest one at which every kernel fits."""
-    for length in (chunk,) if chunk else CHUNKS:
+    for length in (chunk,) if chunk else chunks(linear):
         made = plan(linear, chunk=length, logarithms=logarithms)
         module = emit(target, mixer, linear, made, spec)
         if module.fits:

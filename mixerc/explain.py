@@ -19,7 +19,7 @@ from mixerc.ir.walk import core_expressions, walk
 from mixerc.plan.cost import cost
 from mixerc.plan.distribute import Program
 from mixerc.plan.floor import BOTH, FORWARD, Floor, Rates, floor, state_bytes
-from mixerc.plan.plan import Plan, make_plan
+from mixerc.plan.plan import Plan, longest_chunk, make_plan
 
 EXAMPLE = {
     "d_model": 1024.0,
@@ -30,7 +30,6 @@ EXAMPLE = {
     "pi": math.pi,
 }
 AT_EXAMPLE = f"at d_model = {EXAMPLE['d_model']:.0f}, heads = {EXAMPLE['heads']:.0f}"
-CHUNK_SHOWN = 64
 TOKENS_SHOWN = 1000
 
 
@@ -239,11 +238,11 @@ def _kept(linear: Linear, sizes: Mapping[str, float]) -> Iterable[str]:
 def _cost_table(
     linear: Linear, sizes: Mapping[str, float], shares: Mapping[str, float]
 ) -> Iterable[str]:
-    plan = make_plan(linear, chunk=CHUNK_SHOWN, logarithms=frozenset())
+    plan = make_plan(linear, chunk=longest_chunk(linear), logarithms=frozenset())
     counts = {name: int(value) for name, value in sizes.items() if value >= 1}
     shown = {axis for state in linear.states for axis in (a.rstrip("'") for a in state.axes)}
     at = ", ".join(f"{axis} = {counts[axis]}" for axis in sorted(shown))
-    yield f"Cost of a token and head, counted from the plan at {at}, C = {CHUNK_SHOWN}."
+    yield f"Cost of a token and head, counted from the plan at {at}, C = {plan.chunk}."
     yield "Bytes are the least that cross memory; `between` is from kernel to kernel, in fp32:"
     bytes_of = "".join(f"{f'bytes, {dtype}':>13}" for dtype in WIDTHS)
     yield f"  {'program':<10} {'products':>12} {'other ops':>12}{bytes_of} {'between':>10}"

@@ -74,7 +74,7 @@ def attention_inputs(setting: Setting) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def loop_query(state: LinearState, setting: Setting) -> Tensor | None:
-    """What a write asks its state with [B, T, H, K], where there is one that does: of length 1/2."""
+    """What a write asks its state with [B, T, H, K], if there is one that does: of length 1/2."""
     if not state.rank:
         return None
     rows = setting.draw(setting.batch, setting.tokens, setting.heads, setting.size)

@@ -30,7 +30,7 @@ OTHERS = tuple(hardware for hardware in SHARED if hardware != "sm_90")
 ALWAYS = [
     *((spec, "bfloat16", "sm_90") for spec in (*LINEAR, *SCANS, *NONLINEAR)),
     *((spec, "bfloat16", hardware) for spec in FIRST for hardware in OTHERS),
-    *((spec, "float16", "sm_90") for spec in ("gla", "mlstm", "rwkv6", "mamba", "gated_deltanet")),
+    *((spec, "float16", "sm_90") for spec in ("gla", "mlstm", "rwkv6", "mamba", "deltanet")),
     *((spec, "float32", "sm_90") for spec in ("gla", "mamba2", "mlstm", "mamba", "deltanet")),
 ]
 ASKED = [

@@ -82,7 +82,5 @@ def _step(node: n.Node, given: Collection[n.Node]) -> int:
 
 
 def _storable(node: n.Node) -> bool:
-    """Whether a value stands in every row of its tile, or has no rows; a whole pair tile does."""
-    if n.ROW in node.axes and n.KEY_ROW in node.axes:
-        return len(node.axes) == 2
+    """Whether a value stands in every row of its tile, or has no rows."""
     return not any(axis.startswith("#r") or axis.endswith("'") for axis in node.axes)

@@ -83,7 +83,7 @@ class KernelView:
         lines = ("for step:", *loop) if self.step else self.lines
         threads = 32 * warps
         text = (*self.before, *lines, *self.after)
-        return most_held(text, self.tiles, chunk, block, 4 * threads) / threads
+        return most_held(text, self.tiles, chunk, block, 4 * threads, self.whole) / threads
 
 
 def store(

@@ -14,7 +14,12 @@ NAME = re.compile(r"[A-Za-z_]\w*")
 
 
 def most_held(
-    lines: Sequence[str], dims: Mapping[str, Dims], chunk: int, block: int, least: int = 1
+    lines: Sequence[str],
+    dims: Mapping[str, Dims],
+    chunk: int,
+    block: int,
+    least: int = 1,
+    whole: Dims = (),
 ) -> int:
     """The most places that live at one line, with `block` places of each axis of the spec.
 
@@ -23,7 +28,7 @@ def most_held(
     spans = _spans(lines, dims)
     held = [0] * (len(lines) + 1)
     for name, (first, last) in spans.items():
-        places = places_of(dims[name], chunk, block)
+        places = places_of(dims[name], chunk, block, whole)
         places = max(places, least) if len(dims[name]) > 1 else places
         for line in range(first, last + 1):
             held[line] += places

@@ -53,7 +53,7 @@ HARDWARE = {
     one.name: one
     for one in (
         Hardware(name="sm_80", words=54, most=66, limit=100, several=66, registers=255),
-        Hardware(name="sm_90", words=79, most=124, limit=180, several=100, registers=255),
+        Hardware(name="sm_90", words=79, most=124, limit=180, several=79, registers=255),
         Hardware(name="sm_100", words=44, most=58, limit=120, several=58, registers=255),
         Hardware(name="gfx942", words=80, most=200, limit=240, several=200),
     )

@@ -101,10 +101,15 @@ def is_other(axis: str) -> bool:
     return axis.endswith("'")
 
 
-def places_of(dims: Dims, chunk: int, block: int) -> int:
-    """How many places a tile has, with `block` of each axis."""
-    lengths = dict.fromkeys(ROWS, chunk)
-    return prod(lengths.get(dim, 1 if is_other(dim) else block) for dim in dims)
+LONG = 128
+"""Places of an axis that is held whole, as tiles are chosen for; of the others half as many then."""
+
+
+def places_of(dims: Dims, chunk: int, block: int, whole: Dims = ()) -> int:
+    """How many places a tile has, with `block` of each axis, or every place of the `whole` ones."""
+    lengths = {**dict.fromkeys(ROWS, chunk), **dict.fromkeys(whole, LONG)}
+    other = max(block // 2, 16) if whole else block
+    return prod(lengths.get(dim, 1 if is_other(dim) else other) for dim in dims)
 
 
 def first_of(axis: str) -> str:
