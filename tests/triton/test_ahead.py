@@ -20,7 +20,7 @@ SPILLS = {
     "gsa": ("sm_90",),
     "kda": ("sm_80",),
     "rwkv7": ("sm_80", "sm_90", "sm_100"),
-    "deltaproduct": ("sm_80",),
+    "deltaproduct": tuple(SHARED),
 }
 """Where the largest kernels, with decays and two states, vectors or steps, still need some bytes of
 stack: the data says how many."""

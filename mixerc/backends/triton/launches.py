@@ -86,7 +86,7 @@ class Launches:
         smallest = min(self._block(self._map((node,), rows=rows)) for node in nodes)
         edge = () if self._fits(view) else self._best_edge(nodes, self._held(view), rows=rows)
         alone = self._block(view) < smallest or not (edge or self._fits(view))
-        alone |= rows and self._long(view)
+        alone |= rows and not edge and self._long(view)
         if alone and len(nodes) > 1:
             for name, node in group.items():
                 self.maps({name: node}, rows=rows)

@@ -102,7 +102,7 @@ def is_other(axis: str) -> bool:
 
 
 LONG = 128
-"""Places of an axis that is held whole, as tiles are chosen for; of the others half as many then."""
+"""Places of an axis that is held whole, as tiles are chosen; of the others half as many then."""
 
 
 def places_of(dims: Dims, chunk: int, block: int, whole: Dims = ()) -> int:
