@@ -27,10 +27,10 @@ RULES = {
     "additive": HERE / "recall" / "additive.mix",
     "softmax": HERE / "recall" / "softmax.mix",
 }
-RATES = (2e-3, 4e-3, 8e-3)
-WIDTH, HEADS, LAYERS = 64, 2, 1
-WORDS, PAIRS, LENGTH = 128, 24, 96
-STEPS, BATCH, ASKED = 800, 32, 512
+RATES = (4e-3, 8e-3)
+WIDTH, HEADS, SIZE, LAYERS = 64, 1, 32, 1
+WORDS, PAIRS, LENGTH = 128, 20, 80
+STEPS, BATCH, ASKED = 1200, 32, 512
 IGNORED = -100
 console = Console(highlight=False)
 
@@ -54,7 +54,9 @@ class Model(nn.Module):
         super().__init__()
         self.words = nn.Embedding(WORDS, WIDTH)
         self.norms = nn.ModuleList(nn.RMSNorm(WIDTH) for _ in range(2 * LAYERS + 1))
-        self.mixers = nn.ModuleList(layer(d_model=WIDTH, heads=HEADS) for _ in range(LAYERS))
+        self.mixers = nn.ModuleList(
+            layer(d_model=WIDTH, heads=HEADS, K=SIZE, V=SIZE) for _ in range(LAYERS)
+        )
         self.mlps = nn.ModuleList(
             nn.Sequential(nn.Linear(WIDTH, 2 * WIDTH), nn.SiLU(), nn.Linear(2 * WIDTH, WIDTH))
             for _ in range(LAYERS)

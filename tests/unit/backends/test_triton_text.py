@@ -18,11 +18,11 @@ from mixerc.backends.triton.pressure import most_held
 from mixerc.backends.triton.programs import programs
 from mixerc.backends.triton.tiling import HARDWARE, SIZES
 from mixerc.backends.triton.values import COLUMN, ROW
-from mixerc.compiler import CHUNKS, front, lowered
+from mixerc.compiler import front, lowered
 from mixerc.ir.mixer import Mixer
 from mixerc.pipeline import Pipeline
 from mixerc.plan import nodes as n
-from mixerc.plan.plan import Plan, make_plan
+from mixerc.plan.plan import Plan, longest_chunk, make_plan
 from mixerc.request import Request
 from mixerc.runtime.hardware import HARDWARE as NAMES
 from mixerc.source import read_source
@@ -135,7 +135,9 @@ def test_every_kernel_fits_at_the_best_chunk(name: str, hardware: object) -> Non
     linear = classify(mixer).linear
     assert linear is not None
     request = Request(source=read_source(name), chunk=None, sizes={}, target="torch")
-    plan = make_plan(linear, chunk=CHUNKS[0], logarithms=Pipeline(request).layer_logarithms)
+    plan = make_plan(
+        linear, chunk=longest_chunk(linear), logarithms=Pipeline(request).layer_logarithms
+    )
     core = Core(mixer, plan, BY_CHUNKS, decays=decay_names(linear), every_axis=True)
     one = HARDWARE[hardware.name]  # type: ignore[attr-defined]
     for view in programs(core, plan, one):

@@ -272,9 +272,14 @@ def test_a_link_is_written_through(elsewhere) -> None:
     assert "class Layer" in (elsewhere / "real.py").read_text()
 
 
-def test_compile_of_what_cannot_be_compiled_writes_nothing(elsewhere) -> None:
+def test_compile_of_what_cannot_be_compiled_writes_nothing(elsewhere, tmp_path_factory) -> None:
     assert run("compile", BAD, "-o", "bad.py").exit_code == 1
-    result = run("compile", SPECS / "deltaproduct.mix", "-o", "deltaproduct.py")
+    shifted = tmp_path_factory.mktemp("specs") / "shifted.mix"
+    shifted.write_text(
+        "mixer shifted(E)\nu[E] = x | linear\nstate h[E]\n"
+        "h[t] = 0.5 * h[t-1] + u[t-1]\no[E] = h[t]\ny = o | linear\n"
+    )
+    result = run("compile", shifted, "-o", "shifted.py")
     assert result.exit_code == 1
     assert "has no parallel mode" in result.stderr
     assert "has no parallel mode" in one_line("compile", "griffin", "-o", "griffin.py", code=1)
