@@ -46,7 +46,10 @@ def scaled(linear: Linear, env: Mapping[str, Interval]) -> Scaled | None:
 
 
 def _exponents(state: LinearState) -> tuple[Expr, ...]:
-    """The exponents of what is written, if neither they nor the decays lie along axes of it."""
+    """The exponents of what is written, if neither they nor the decays lie along axes of it. What
+    a write reads from the state before has another scale than what stands beside it."""
+    if state.rank:
+        return ()
     found = tuple(_exponent(write)[0] for write in state.writes)
     plain = all(not e.sort.axes for e in (*found, *state.decays))
     return found if plain else ()

@@ -12,7 +12,7 @@ from mixerc.ir.mixer import Mixer, Value
 from mixerc.ir.sorts import Axis
 from mixerc.ir.walk import core_expressions, map_children, map_core, walk
 
-MOST_STEPS = 16
+MOST_STEPS = 8
 """More would be longer to compile than a loop is to run."""
 
 

@@ -142,7 +142,29 @@ def _rwkv5(x: Streams) -> Arguments:
     return {**_rwkv6(x), "w": decay}
 
 
+def _delta(x: Streams) -> Arguments:
+    gates = {"g": x["log_a"]} if "log_a" in x else {}
+    given = {"q": x["q"], "k": x["k"], "v": x["v"], "beta": x["beta"], **gates}
+    return {**given, "scale": x["q"].shape[-1] ** -0.5}
+
+
+def _rwkv7(x: Streams) -> Arguments:
+    given = {"r": x["r"], "w": x["log_w"], "k": x["k"], "v": x["v"]}
+    return {**given, "a": -x["e"], "b": x["a"] * x["e"], "scale": 1.0}
+
+
 QKV = ("q", "k", "v")
+
+
+def _delta_rule(module: str, kernel: str, inputs: tuple[str, ...] = ()) -> Peer:
+    """A delta rule: keys that erase are those that are written at."""
+    return Peer(
+        module=f"fla.ops.{module}",
+        chunked=f"chunk_{kernel}",
+        recurrent=f"fused_recurrent_{kernel}",
+        inputs=(*QKV, "beta", *inputs),
+        arguments=_delta,
+    )
 
 
 def _simple_gla(
@@ -225,6 +247,19 @@ PEERS: dict[str, tuple[Peer, ...]] = {
         ),
     ),
     "rwkv6": (_bonus(_rwkv6),),
+    "deltanet": (_delta_rule("delta_rule", "delta_rule"),),
+    "gated_deltanet": (_delta_rule("gated_delta_rule", "gated_delta_rule", ("log_a",)),),
+    "kda": (_delta_rule("kda", "kda", ("log_a",)),),
+    "rwkv7": (
+        Peer(
+            module="fla.ops.rwkv7",
+            chunked="chunk_rwkv7",
+            recurrent="fused_recurrent_rwkv7",
+            inputs=("r", "k", "v", "a", "e", "log_w"),
+            arguments=_rwkv7,
+            said="-e and a * e before the kernel",
+        ),
+    ),
     "rwkv5": (_bonus(_rwkv5, "rwkv6's kernel, the decay repeated for every token"),),
 }
 """By the name of the spec; of several the first that is wide enough. A spec of that name whose core

@@ -58,7 +58,38 @@ def based(*, q: Tensor, k: Tensor, v: Tensor, **rest: Any) -> tuple[Tensor, Any]
     return o.transpose(1, 2), None
 
 
+def delta_rule(*, scale: float, **given: Any) -> tuple[Tensor, Any]:
+    """fla's function wants the heads first, and has K^-0.5 built in."""
+    rest = {n: given.pop(n) for n in ("initial_state", "output_final_state") if n in given}
+    q, k, v, beta = heads_first(*(given[name] for name in ("q", "k", "v", "beta")))
+    o, state = fla("delta_rule/naive").delta_rule_recurrence(
+        q * scale * q.shape[-1] ** 0.5, k, v, beta, **rest
+    )
+    return o.transpose(1, 2), state
+
+
+def gated_delta_rule(**given: Any) -> tuple[Tensor, Any]:
+    return fla("gated_delta_rule/naive").naive_recurrent_gated_delta_rule(**given)
+
+
+def kda(**given: Any) -> tuple[Tensor, Any]:
+    return fla("kda/naive").naive_recurrent_kda(**given)
+
+
+def rwkv7(*, r: Tensor, w: Tensor, scale: float, **given: Any) -> tuple[Tensor, Any]:
+    """fla's function of a diagonal plus low rank has the heads first, and K^-0.5 built in."""
+    rest = {n: given.pop(n) for n in ("initial_state", "output_final_state") if n in given}
+    q, k, v, a, b, w = heads_first(r, *(given[name] for name in ("k", "v", "a", "b")), w)
+    run = fla("generalized_delta_rule/dplr/naive").dplr_recurrence
+    o, state = run(q * scale * q.shape[-1] ** 0.5, k, v, a, b, w, **rest)
+    return o.transpose(1, 2), state
+
+
 NAIVE: dict[str, Naive] = {
+    "fla.ops.delta_rule": delta_rule,
+    "fla.ops.gated_delta_rule": gated_delta_rule,
+    "fla.ops.kda": kda,
+    "fla.ops.rwkv7": rwkv7,
     "fla.ops.gla": gla,
     "fla.ops.simple_gla": simple_gla,
     "fla.ops.linear_attn": linear,
@@ -81,11 +112,15 @@ def drawn(peer: Peer, time: slice = slice(None)) -> dict[str, Tensor]:
         "v": (*rows, V),
         "dt": rows,
         "u": (*rows, V) if "dt" in peer.inputs else (HEADS, K),
-        "log_a": rows if "dt" in peer.inputs else (*rows, K),
-        "log_w": (*rows, K),
+        "log_a": rows
+        if {"dt", "gated_delta_rule"} & {*peer.inputs, peer.module[8:]}
+        else (*rows, K),
+        "beta": rows,
+        **dict.fromkeys(("a", "e", "log_w"), (*rows, K)),
     }
     found = {name: normal(*shapes[name]) for name in peer.inputs}
     found = {n: -x.exp() / 4 if n.startswith("log_") else x for n, x in found.items()}
+    found = {n: x.sigmoid() if n in ("a", "beta") else x for n, x in found.items()}
     return {name: x[:, time] if x.shape[0] == 2 else x for name, x in found.items()}
 
 
