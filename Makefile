@@ -44,7 +44,7 @@ golden: .venv/.installed  ## rewrite tests/golden from what the compiler does no
 	git status --short tests/golden
 
 resources: .venv/.installed  ## compile every kernel for all hardware, and compare what is reported
-	$(PYTEST) -n 2 tests/triton/test_ahead.py -m thorough
+	$(PYTEST) -n 2 tests/triton -m thorough
 
 clean:  ## remove the environments and the caches
 	rm -rf .venv .venv-parity .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

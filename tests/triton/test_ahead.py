@@ -24,7 +24,7 @@ SPILLS = {
 }
 """Where the largest kernels, with decays and two states, vectors or steps, still need some bytes of
 stack: the data says how many."""
-FIRST = ("gla", "retnet", "mamba2", "mlstm", "mamba", "s5", "rwkv4", "deltanet", "gated_deltanet")
+FIRST = ("gla", "mamba2", "mamba", "s5", "deltanet", "gated_deltanet")
 """What is compiled for all hardware every time; the others for sm_90, and when asked for."""
 OTHERS = tuple(hardware for hardware in SHARED if hardware != "sm_90")
 ALWAYS = [

@@ -16,6 +16,9 @@ CASES = [
     *((spec, 128) for spec in ("attention", "bigbird", "forgetting_attention")),
     ("softcap", 256),
 ]
+ALWAYS = ("sm_90", "gfx942")
+"""Hardware for which every test run compiles them; the others when asked for."""
+TRIED = [pytest.param(one, marks=() if one in ALWAYS else pytest.mark.thorough) for one in SHARED]
 """Closed forms, tables, decays, and the widest heads."""
 WHOLE = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
 PROGRAM = """
@@ -73,7 +76,7 @@ def made(spec: str, hardware: str, width: int, folder: Path) -> list[dict[str, A
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("hardware", SHARED)
+@pytest.mark.parametrize("hardware", TRIED)
 @pytest.mark.parametrize(("spec", "width"), CASES)
 def test_resources(
     spec: str, width: int, hardware: str, golden: Callable[[str, str], None], tmp_path: Path

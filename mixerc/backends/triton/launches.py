@@ -69,7 +69,7 @@ class Launches:
 
     def cut_one(self, roots: list[n.Node]) -> None:
         """What the kernels of one set of roots share."""
-        waiting = cuts(roots, self.buffers)
+        waiting = tuple(x for x in cuts(roots, self.buffers) if not self._in_order(x))
         self.multiplied |= {x for x in waiting if only_multiplied(x, roots, self.buffers)}
         while waiting:
             others = {x: set(ancestors((x,), self.buffers)) - {x} for x in waiting}
