@@ -5,6 +5,7 @@ written in every textbook, but for a quotient: that is scaled, so that no square
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 
 from mixerc.plan import nodes as n
@@ -32,8 +33,8 @@ class Pairs:
     def _of(self, node: n.Node) -> Numbers:
         b = self.b
         match node:
-            case n.Load(complex=True, axes=axes, name=name):
-                return tuple(b.intern(n.Load(axes=axes, name=name, half=x)) for x in HALVES)
+            case n.Load(complex=True):
+                return tuple(b.intern(replace(node, complex=False, half=x)) for x in HALVES)
             case n.Carry(complex=True, axes=axes, state=name):
                 return tuple(b.intern(n.Carry(axes=axes, state=name, half=x)) for x in HALVES)
             case n.Map():

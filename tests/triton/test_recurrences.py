@@ -32,6 +32,13 @@ h[t] = a * h[t-1] + m[t] * b * exp(-r[t] * r[t])
 o[E] = (h[t-1] * h[t]) @ c
 """
 
+FOLDED = """mixer folded(E, J = 2)
+input z[J, E] complex
+state h[E] complex
+h[t] = fold[J](U = h[t-1], U * z / (1 + abs(z)) + z)
+o[E] = real(h[t])
+"""
+
 
 def a_case(name: str, tokens: int, batch: int = 1) -> Case:
     return random_case(subject(name, "triton"), Random(tokens), tokens=tokens, batch=batch)
@@ -72,6 +79,12 @@ def test_states_that_feed_one_another(text: str) -> None:
     axes = {"E": 3, "N": 2}
     check(states_law(of, Case(tokens=19, batch=2, axes=axes)))
     check(packed_law(of, Case(tokens=19, axes=axes), (0, 1, 17, 19), of.modes[0]))
+
+
+@pytest.mark.parametrize("target", ["torch", "triton"])
+def test_steps_of_complex_numbers(target: str) -> None:
+    of = subject_of_text(FOLDED, target)
+    check(states_law(of, Case(tokens=19, batch=2, axes={"E": 3, "J": 2})))
 
 
 @pytest.mark.parametrize("name", ["mamba", "s5", "rwkv4", "gru"])

@@ -311,6 +311,8 @@ class Core:
         shape = ", ".join(("*streams[0].shape[:2]", "heads", *axes))
         if self.mixer.core.output.sort.kind is Kind.COMPLEX:
             shape += ", dtype=accumulation(streams).to_complex()"
+        elif plain[0].sort.kind is Kind.COMPLEX:  # and the output is not
+            shape += ", dtype=accumulation(streams)"
         return f"{like}.new_empty({shape})"
 
     def _gradients(self, values: tuple[CoreInput, ...]) -> str:
