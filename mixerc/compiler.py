@@ -29,7 +29,7 @@ from mixerc.frontend.check import check as check_spec
 from mixerc.frontend.parser import parse as parse
 from mixerc.frontend.resolve import resolve as resolve
 from mixerc.ir.mixer import Mixer, Stack
-from mixerc.plan.plan import SHORTEST, Plan, longest_chunk, make_plan
+from mixerc.plan.plan import CHUNKS, Plan, longest_chunk, make_plan
 from mixerc.plan.recurrence import RecurrencePlan, recurrence_plan
 from mixerc.plan.sweep import SweepPlan, sweep_plan
 from mixerc.source import Source, read_source
@@ -63,7 +63,7 @@ def plan(linear: Linear, *, chunk: int | None, logarithms: frozenset[str]) -> Pl
 def chunks(linear: Linear) -> tuple[int, ...]:
     """Tokens a chunk, the best choice first."""
     longest = longest_chunk(linear)
-    return tuple(longest >> i for i in range(3) if longest >> i >= SHORTEST)
+    return tuple(length for length in CHUNKS if length <= longest)
 
 
 EMITTERS: dict[str, Callable[[Mixer, Linear, Plan, str], GeneratedModule]] = {

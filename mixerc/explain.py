@@ -202,13 +202,13 @@ def _asked(state: LinearState) -> Iterable[str]:
         return
     for write, name in names.items():
         axis = ", ".join(state.key_axes)
-        before = " * ".join([*(_bracketed(d) for d in state.decays * write.decayed), ""])
+        decays = state.decays if write.decayed else ()
+        held = " * ".join([*(_bracketed(d) for d in decays), f"{state.name}[t-1]"])
+        held = f"({held})" if decays else held
         value = " * ".join(_bracketed(f.expr) for f in write.value)
         own = "" if value == "0" else f"{value} + "
         assert write.query is not None
-        yield (
-            f"  {name} = {own}({show_expr(write.query)}) @ ({before}{state.name}[t-1]) over {axis}"
-        )
+        yield f"  {name} = {own}({show_expr(write.query)}) @ {held} over {axis}"
     one = "a value is" if len(names) == 1 else f"{len(names)} values are"
     yield f"  so that {one} solved for in each chunk: a unit triangular system, by blocks"
 

@@ -58,15 +58,16 @@ def cost(
                     contractions += 2 * count.volume((*node.axes, *over))
                 case n.Map() | n.Sum() | n.Max() | n.Triangle():
                     elementwise += count.volume(node.axes)
-                case n.Inverse():
-                    contractions += program.chunk**3 / 3  # of what is not 0
+                case n.Inverse():  # of what is not 0
+                    contractions += program.chunk**3 / 3
                 case n.Grow(width=width):
                     elementwise += count.volume(node.axes) / 2 if width else 0
         handed = [x for x in kernel.stores if not is_scalar(x)]
         buffers += 2 * WORD * sum(count.volume(node.axes) for node in handed)
     ends = [(node.name, node.axes) for node in loads(program)]
     ends += [(name, node.axes) for name, node in program.outputs]
-    common = {**shares, **{cotangent_name(name): share for name, share in shares.items()}}
+    shared = _with_items(program, shares)
+    common = {**shared, **{cotangent_name(name): share for name, share in shared.items()}}
     rows = [(common.get(name, 1.0), axes) for name, axes in ends if n.ROW in axes]
     floor = word * sum(share * count.volume(axes) for share, axes in rows)
     chunk = program.chunk
@@ -76,6 +77,12 @@ def cost(
         floor_bytes=floor / chunk,
         buffer_bytes=buffers / chunk,
     )
+
+
+def _with_items(program: Program, shares: Mapping[str, float]) -> dict[str, float]:
+    """The shares, and those of each item of a stream by its own name."""
+    items = ((load.name, load.item.name) for load in loads(program) if load.item is not None)
+    return {**shares, **{name: shares[of] for name, of in items if of in shares}}
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,8 @@ from mixerc.plan.verify import verify
 
 CHUNK = 64
 """Tokens a chunk where the caller does not choose: below it scans dominate, above it scores."""
-SHORTEST = 16
-"""The fewest tokens a chunk that matrix units take."""
+CHUNKS = (CHUNK, CHUNK // 2, CHUNK // 4)
+"""What a chunk can have by default, the best choice first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +57,7 @@ def longest_chunk(linear: Linear) -> int:
     """Tokens a chunk of this mixer. Rounding grows with the rows that are solved together, where
     the recurrence forgets it: a token with several of them counts as many."""
     rank = max((state.rank for state in linear.states), default=0)
-    return max(CHUNK >> (max(rank, 1) - 1).bit_length(), SHORTEST)
+    return max(CHUNK >> (max(rank, 1) - 1).bit_length(), CHUNKS[-1])
 
 
 def make_plan(linear: Linear, *, chunk: int, logarithms: frozenset[str]) -> Plan:
