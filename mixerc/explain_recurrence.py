@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from math import prod
 
 from mixerc.algebra.stages import Recurrence, Running, Stage
+from mixerc.algebra.together import Together
 from mixerc.backends.triton.partial import partial_sums
 from mixerc.ir.mixer import State
 from mixerc.ir.show import show_expr
@@ -53,6 +54,8 @@ def _how(stage: Stage) -> str:
             return "a scan of sums and maxima: a running maximum"
         case None:
             return f"token by token: {stage.reason}"
+        case Together(coefficients=rows):
+            return f"a scan of all {len(rows)} together: each a sum of all of them, and of the rest"
         case form:
             factor = "0" if form.coefficient is None else show_expr(form.coefficient)
             return f"a scan: each state times {factor}, and a sum"
@@ -91,7 +94,7 @@ def _traffic(found: Recurrence, sizes: Mapping[str, float]) -> Iterator[str]:
 def _in_parts(name: str, program: Program, sizes: Mapping[str, float]) -> Iterator[str]:
     """What programs store their parts of, beside what the table counts."""
     scans = [kernel for kernel in program.kernels if kernel.carries]
-    forms = [x for scan in scans for x in (scan.factor, scan.addend) if x is not None]
+    forms = [x for scan in scans for x in scan.forms]
     solved = {x for scan in scans for pair in scan.carries for x in pair}
     outputs = [node for _, node in program.outputs]
     parts = partial_sums(outputs, forms, solved).parts

@@ -1,8 +1,8 @@
 """Recurrences taken apart: which states have to be solved together, in which order, and how.
 
 A state whose update is `coefficient * h[t-1] + rest`, elementwise, is a scan; its `coefficient` and
-`rest` may read states that are solved before it. States that feed one another, or an update that
-is not affine in the state, can only be taken token by token.
+`rest` may read states that are solved before it. A few states that feed one another are a scan too,
+with a small matrix for a coefficient. An update that is not affine goes token by token.
 """
 
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from mixerc.algebra.careful import careful
 from mixerc.algebra.recurrence import inlined
 from mixerc.algebra.stabilise import stabilised
 from mixerc.algebra.terms import NONLINEAR, NotLinear
+from mixerc.algebra.together import Together, together
 from mixerc.algebra.unsupported import refuse_unsupported
 from mixerc.diagnostics.span import NOWHERE, Span
 from mixerc.ir.expr import Expr, Read
 from mixerc.ir.mixer import Mixer, State
 from mixerc.ir.ranges import environment
-from mixerc.ir.show import show_expr
 from mixerc.ir.sorts import Time
 from mixerc.ir.walk import walk
 
@@ -29,12 +29,12 @@ class Running:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """States that are solved together. `scan` is the affine form of a state that stands alone, or
-    a running maximum; without it `reason`, at `span`, says what is in its way, and `family` what
+    """States that are solved together. `scan` is the affine form of one, or of several, or a
+    running maximum; without it `reason`, at `span`, says what is in its way, and `family` what
     class that makes."""
 
     states: tuple[State, ...]
-    scan: Affine | Running | None
+    scan: Affine | Together | Running | None
     reason: str = ""
     span: Span = NOWHERE
     family: str = ""
@@ -118,19 +118,14 @@ def _stage(
     names: tuple[str, ...], states: tuple[State, ...], updates: dict[str, Expr], peak: str
 ) -> Stage:
     own = tuple(state for state in states if state.name in names)
-    if len(names) > 1:
-        fed = _first_read(updates[names[0]], frozenset(names[1:]))
-        reason = f"{' and '.join(names)} feed one another (`{show_expr(fed)}`)"
-        return Stage(states=own, scan=None, reason=reason, span=fed.span, family=NONLINEAR)
-    if names[0] == peak:
+    if names == (peak,):
         return Stage(states=own, scan=Running())
     try:
+        if len(names) > 1:
+            return Stage(states=own, scan=together(own, updates))
         return Stage(states=own, scan=affine(updates[names[0]], names[0], Time.PREVIOUS))
     except NotLinear as leaves:
-        return Stage(
-            states=own, scan=None, reason=leaves.reason, span=leaves.span, family=leaves.family
-        )
-
-
-def _first_read(expr: Expr, names: frozenset[str]) -> Read:
-    return next(e for e in walk(expr) if isinstance(e, Read) and e.name in names)
+        reason, family = leaves.reason, leaves.family
+        if len(names) > 1:
+            reason, family = f"{' and '.join(names)} feed one another, and {reason}", NONLINEAR
+        return Stage(states=own, scan=None, reason=reason, span=leaves.span, family=family)

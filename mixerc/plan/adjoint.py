@@ -42,19 +42,18 @@ def adjoint(function: n.ChunkFunction) -> n.ChunkFunction:
         if total is not None:
             for arg, part in _rule(b, node, total):
                 sums.add(arg, part)
+    outputs = tuple(
+        (cotangent_name(node.name), total)
+        for node in sorted(function.nodes, key=lambda x: n.ROW not in x.axes)
+        if isinstance(node, n.Load) and (total := sums.total(node)) is not None
+    )
+    carries = tuple(
+        (arriving, sums.total(carry) or b.spread(b.node(0), carry.axes))
+        for arriving, (carry, _) in zip(incoming, moved, strict=True)
+    )
+    handed = (*function.handed, *_handed_back(b, function, sums))
     return n.ChunkFunction(
-        nodes=b.nodes,
-        outputs=tuple(
-            (cotangent_name(node.name), total)
-            for node in sorted(function.nodes, key=lambda x: n.ROW not in x.axes)
-            if isinstance(node, n.Load) and (total := sums.total(node)) is not None
-        ),
-        carries=tuple(
-            (arriving, sums.total(carry) or b.spread(b.node(0), carry.axes))
-            for arriving, (carry, _) in zip(incoming, moved, strict=True)
-        ),
-        chunk=function.chunk,
-        handed=(*function.handed, *_handed_back(b, function, sums)),
+        nodes=b.nodes, outputs=outputs, carries=carries, chunk=function.chunk, handed=handed
     )
 
 

@@ -32,9 +32,10 @@ class Kernel:
     on. A scan has `carries`; it runs from the last chunk to the first if `reverse`.
 
     A recurrence goes from row to row of a piece: a row map takes all rows at once, a row scan one
-    after the other, and an affine scan has no body, but `factor` and `addend` (both rows, or values
-    that no row changes): next state = factor * state + addend. A peak scan is the same with sums
-    and maxima: next state = max(factor + state, addend).
+    after the other, and an affine scan has no body, but `factors` and `addends` (rows, or values
+    that no row changes): next state = factor * state + addend, or of states that feed one another
+    the sum over a row of their matrix of factors. A peak scan is the same with sums and maxima:
+    next state = max(factor + state, addend).
     """
 
     schedule: Schedule
@@ -43,8 +44,13 @@ class Kernel:
     body: tuple[n.Node, ...]
     stores: tuple[n.Node, ...]
     carries: tuple[tuple[n.Carry, n.Node], ...] = ()
-    factor: n.Node | None = None
-    addend: n.Node | None = None
+    factors: tuple[n.Node, ...] = ()
+    addends: tuple[n.Node, ...] = ()
+
+    @property
+    def forms(self) -> tuple[n.Node, ...]:
+        """What an affine scan or a peak scan is made from."""
+        return (*self.factors, *self.addends)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,30 +1,72 @@
-"""A node as affine in a carried state: factor * state + addend, elementwise."""
+"""Nodes as affine in carried states: a sum of factor * state, and an addend, elementwise."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mixerc.plan import nodes as n
 from mixerc.plan.build import Builder
-from mixerc.plan.distribute import descendants
+from mixerc.plan.distribute import Kernel, Schedule, descendants, is_scalar
 
-Form = tuple[n.Node | None, n.Node | None]
-"""The factor and the addend; None stands for 0."""
-
-
-def affine_form(b: Builder, carry: n.Carry, after: n.Node) -> tuple[n.Node, n.Node] | None:
-    """The factor and the addend, or None where the next state is not of that form."""
-    form = _Walk(b, carry, descendants(b.nodes, {carry})).of(after)
-    return None if form is None else (form[0] or b.node(0), form[1] or b.node(0))
+Form = tuple[n.Node | None, ...]
+"""The factor of each state, and the addend; None stands for 0."""
 
 
-def peak_form(b: Builder, carry: n.Carry, after: n.Node) -> tuple[n.Node, n.Node] | None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forms:
+    """Next states as factors times states and addends; the factors of each next state, row by row
+    of their matrix."""
+
+    factors: tuple[n.Node, ...]
+    addends: tuple[n.Node, ...]
+
+
+def affine_forms(b: Builder, group: tuple[tuple[n.Carry, n.Node], ...]) -> Forms | None:
+    """What the states of a group become as an affine function of them, place by place; None where
+    it is none, or where their places are not the same."""
+    carries = tuple(carry for carry, _ in group)
+    if len({(carry.axes, carry.complex) for carry in carries}) > 1:
+        return None
+    walk = _Walk(b, carries, descendants(b.nodes, set(carries)))
+    forms = [walk.of(after) for _, after in group]
+    found = [tuple(x or b.node(0) for x in form) for form in forms if form is not None]
+    if len(found) < len(group):
+        return None
+    return Forms(
+        factors=tuple(x for form in found for x in form[:-1]),
+        addends=tuple(form[-1] for form in found),
+    )
+
+
+def updates_of(b: Builder, kernel: Kernel) -> tuple[tuple[n.Carry, n.Node], ...]:
+    """The states of a scan with what they become; of a scan without a body, from its forms."""
+    if not kernel.addends:
+        return kernel.carries
+    if kernel.schedule == Schedule.PEAK_SCAN:
+        ((carry, _),), (shift,), (floor,) = kernel.carries, kernel.factors, kernel.addends
+        return ((carry, b("max", b("add", shift, carry), floor)),)
+    count = len(kernel.carries)
+    made = []
+    for i, (carry, _) in enumerate(kernel.carries):
+        row = kernel.factors[i * count : (i + 1) * count]
+        terms = (b("mul", f, x) for f, (x, _) in zip(row, kernel.carries, strict=True))
+        made.append((carry, b.add_all([*terms, kernel.addends[i]])))
+    return tuple(made)
+
+
+def peak_form(b: Builder, carry: n.Carry, after: n.Node) -> Forms | None:
     """What is added to the state, and the least that it becomes: max(shift + state, floor)."""
-    reached = descendants(b.nodes, {carry})
+    found = _peak(b, carry, after, descendants(b.nodes, {carry}))
+    return None if found is None else Forms(factors=found[:1], addends=found[1:])
+
+
+def _peak(
+    b: Builder, carry: n.Carry, after: n.Node, reached: set[n.Node]
+) -> tuple[n.Node, n.Node] | None:
     match after:
         case n.Spread(args=(inner,), axes=axes) if set(axes) == set(inner.axes):
-            return peak_form(b, carry, inner)
+            return _peak(b, carry, inner, reached)
         case n.Map(primitive="max", args=(left, right)) if right not in reached:
-            form = peak_form(b, carry, left)
+            form = _peak(b, carry, left, reached)
             if form is None:
                 shift = _shift(carry, left, reached)
                 return None if shift is None else (shift, right)
@@ -41,19 +83,35 @@ def _shift(carry: n.Carry, node: n.Node, reached: set[n.Node]) -> n.Node | None:
             return None
 
 
+def _bare(node: n.Node) -> n.Node:
+    """A number, if that is all that is spread."""
+    match node:
+        case n.Spread(args=(inner,)) if is_scalar(inner):
+            return inner
+        case _:
+            return node
+
+
 @dataclass(frozen=True, slots=True)
 class _Walk:
     b: Builder
-    carry: n.Carry
+    carries: tuple[n.Carry, ...]
     reached: set[n.Node]
+    found: dict[n.Node, Form | None] = field(default_factory=dict)
 
     def of(self, node: n.Node) -> Form | None:
         """The form of a node; None where it has none."""
-        if node is self.carry:
-            return self.b.node(1), None
+        if node not in self.found:
+            self.found[node] = self._form(node)
+        return self.found[node]
+
+    def _form(self, node: n.Node) -> Form | None:
         if node not in self.reached:
-            return None, node
+            return (*(None for _ in self.carries), _bare(node))
         match node:
+            case n.Carry():
+                own = (self.b.node(1) if carry is node else None for carry in self.carries)
+                return (*own, None)
             case n.Map(primitive="add" | "sub" as sign, args=(left, right)):
                 return self._joined(sign, self.of(left), self.of(right))
             case n.Map(primitive="neg", args=(inner,)):
@@ -62,7 +120,7 @@ class _Walk:
                 return self._product(left, right)
             case n.Map(primitive="div", args=(left, right)) if right not in self.reached:
                 return self._each(self.of(left), lambda x: self.b("div", x, right))
-            case n.Map(primitive="real", args=(inner,)) if not self.carry.complex:
+            case n.Map(primitive="real", args=(inner,)) if not self.carries[0].complex:
                 return self._each(self.of(inner), self._real)
             case n.Map(primitive="lerp", args=(a, b, w)) if w not in self.reached:
                 keep = self._each(self.of(a), lambda x: self.b("mul", self.b("sub", 1, w), x))
@@ -79,13 +137,7 @@ class _Walk:
         return self.b("real", node) if self.b.is_complex(node) else node
 
     def _each(self, form: Form | None, made: Callable[[n.Node], n.Node]) -> Form | None:
-        if form is None:
-            return None
-        factor, addend = form
-        return (
-            None if factor is None else made(factor),
-            None if addend is None else made(addend),
-        )
+        return form and tuple(None if x is None else made(x) for x in form)
 
     def _product(self, left: n.Node, right: n.Node) -> Form | None:
         if left in self.reached and right in self.reached:
@@ -96,8 +148,7 @@ class _Walk:
     def _joined(self, sign: str, left: Form | None, right: Form | None) -> Form | None:
         if left is None or right is None:
             return None
-        pairs = tuple(self._sum(sign, *pair) for pair in zip(left, right, strict=True))
-        return pairs[0], pairs[1]
+        return tuple(self._sum(sign, *pair) for pair in zip(left, right, strict=True))
 
     def _sum(self, sign: str, left: n.Node | None, right: n.Node | None) -> n.Node | None:
         if right is None:
@@ -109,8 +160,7 @@ class _Walk:
     def _chosen(self, test: n.Node, a: Form | None, b: Form | None) -> Form | None:
         if a is None or b is None:
             return None
-        made = tuple(
+        return tuple(
             None if x is None and y is None else self.b("where", test, x or 0, y or 0)
             for x, y in zip(a, b, strict=True)
         )
-        return made[0], made[1]

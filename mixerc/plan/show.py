@@ -66,20 +66,21 @@ def _kernel(kernel: Kernel, numbers: dict[n.Node, str]) -> Iterator[str]:
         yield f"    {numbers[node]} {_axes(node)} = {_operation(node, numbers)}"
     for node in kernel.stores:
         yield f"    out {numbers[node]}"
-    for carry, after in kernel.carries:
-        yield f"    next {carry.state} = {_name(after, numbers)}{_form(kernel, numbers)}"
+    for index, (carry, after) in enumerate(kernel.carries):
+        yield f"    next {carry.state} = {_name(after, numbers)}{_form(kernel, index, numbers)}"
 
 
-def _form(kernel: Kernel, numbers: dict[n.Node, str]) -> str:
+def _form(kernel: Kernel, index: int, numbers: dict[n.Node, str]) -> str:
     """What the next state of a scan without a body is."""
-    if kernel.factor is None or kernel.addend is None:
+    if not kernel.addends:
         return ""
-    state, factor, addend = (
-        _name(node, numbers) for node in (kernel.carries[0][0], kernel.factor, kernel.addend)
-    )
+    states = [_name(carry, numbers) for carry, _ in kernel.carries]
+    row = kernel.factors[index * len(states) : (index + 1) * len(states)]
+    addend = _name(kernel.addends[index], numbers)
     if kernel.schedule == Schedule.PEAK_SCAN:
-        return f" = max({factor} + {state}, {addend})"
-    return f" = {factor} * {state} + {addend}"
+        return f" = max({_name(row[0], numbers)} + {states[0]}, {addend})"
+    products = (f"{_name(f, numbers)} * {x}" for f, x in zip(row, states, strict=True))
+    return f" = {' + '.join((*products, addend))}"
 
 
 def _results(program: Program, numbers: dict[n.Node, str]) -> Iterator[str]:

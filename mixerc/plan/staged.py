@@ -19,9 +19,11 @@ from mixerc.plan.distribute import (
     is_given,
     is_scalar,
 )
-from mixerc.plan.node_affine import affine_form, peak_form
+from mixerc.plan.node_affine import Forms, affine_forms, peak_form
 
 Carries = tuple[tuple[n.Carry, n.Node], ...]
+MOST_TOGETHER = 4
+"""States that a scan solves together: steps are composed as matrices of so many rows."""
 
 
 def staged(
@@ -61,32 +63,35 @@ class _Stages:
         self.kernels: list[Kernel] = []
         unsolved = {carry for carry, _ in function.carries}
         for group in _groups(function) if affine else _together(function):
-            if affine and len(group) == 1:
-                self._affine(group, unsolved)
-            else:
+            if not affine or not self._affine(group):
                 self._by_rows(group, unsolved)
             unsolved -= {carry for carry, _ in group}
         self._map({node for _, node in function.outputs})
 
-    def _affine(self, group: Carries, unsolved: set[n.Carry]) -> None:
-        form, schedule = affine_form(self.b, *group[0]), Schedule.AFFINE_SCAN
-        if form is None:
-            form, schedule = peak_form(self.b, *group[0]), Schedule.PEAK_SCAN
-        if form is None:
-            self._by_rows(group, unsolved)
-            return
-        self._map(set(form))
+    def _affine(self, group: Carries) -> bool:
+        """Solves a group by a scan without a body, if it has the form of one."""
+        forms, schedule = self._forms(group), Schedule.AFFINE_SCAN
+        if forms is None and len(group) == 1:
+            forms, schedule = peak_form(self.b, *group[0]), Schedule.PEAK_SCAN
+        if forms is None:
+            return False
+        every = (*forms.factors, *forms.addends)
+        self._map(set(every))
         kernel = Kernel(
             schedule=schedule,
             reverse=self.reverse,
-            inputs=tuple(dict.fromkeys(x for x in form if not is_scalar(x))),
+            inputs=tuple(dict.fromkeys(x for x in every if not is_scalar(x))),
             body=(),
             stores=(),
             carries=group,
-            factor=form[0],
-            addend=form[1],
+            factors=forms.factors,
+            addends=forms.addends,
         )
         self._solved(kernel)
+        return True
+
+    def _forms(self, group: Carries) -> Forms | None:
+        return affine_forms(self.b, group) if len(group) <= MOST_TOGETHER else None
 
     def _by_rows(self, group: Carries, unsolved: set[n.Carry]) -> None:
         nodes = self.b.nodes

@@ -26,7 +26,8 @@ from mixerc.pipeline import Pipeline
 from mixerc.request import Request
 from mixerc.source import Source
 source = Source(text=sys.stdin.read(), file="<text>", folder=None)
-request = Request(source=source, chunk=int(sys.argv[1]), sizes={}, target=sys.argv[2])
+chunk = int(sys.argv[1]) if sys.argv[1] else None
+request = Request(source=source, chunk=chunk, sizes={}, target=sys.argv[2])
 sys.stdout.write(Pipeline(request).lowered(request.chunk, frozenset())[1].text)
 """
 
@@ -66,16 +67,17 @@ def emission_law(subject: Subject) -> Result:
     """Processes with other hash seeds emit the same text as this one, and it parses."""
     text = subject.source.text
     source = replace(subject.source, file="<text>")
-    request = Request(source=source, chunk=CHUNK, sizes={}, target=subject.target)
-    own = Pipeline(request).lowered(CHUNK, frozenset())[1].text
+    chunk = CHUNK if subject.algebra.linear is not None else None
+    request = Request(source=source, chunk=chunk, sizes={}, target=subject.target)
+    own = Pipeline(request).lowered(chunk, frozenset())[1].text
     ast.parse(own)
-    others = {_in_child(text, subject.target, seed) for seed in SEEDS}
+    others = {_in_child(text, subject.target, chunk, seed) for seed in SEEDS}
     return holds("emission", [] if others == {own} else ["the text depends on the process"])
 
 
-def _in_child(text: str, target: str, seed: str) -> str:
+def _in_child(text: str, target: str, chunk: int | None, seed: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", CHILD, str(CHUNK), target],
+        [sys.executable, "-c", CHILD, str(chunk or ""), target],
         input=text,
         capture_output=True,
         text=True,

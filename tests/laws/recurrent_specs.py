@@ -33,6 +33,49 @@ NONLINEAR = (
     "sigmoid(z + {s}[t-1]) * {s}[t-1] + u",
     "{s}[t-1] / (1 + abs({s}[t-1])) + u",
 )
+FED = st.sampled_from(("tanh({})", "a * {} / 2", "sigmoid(z) * {} / 3"))
+"""How a state feeds another: so that two of them are nonlinear, or one affine step."""
+
+TURN = """mixer turn(E)
+a[E] = x | linear | sigmoid
+w[E], u[E] = x | linear
+state p[E], q[E]
+p[t] = a * cos(w) * p[t-1] - a * sin(w) * q[t-1] + u
+q[t] = a * sin(w) * p[t-1] + a * cos(w) * q[t-1]
+o[E] = p[t] * q[t-1]
+"""
+"""A turn written with two real states."""
+WAVES = """mixer waves(E)
+a[E] = x | linear | sigmoid
+w[E], u[E] = x | linear
+state p[E], q[E] complex
+p[t] = complex(a / 2, w / 9) * p[t-1] - complex(0, a / 4) * q[t-1] + u
+q[t] = a * p[t] / 3 + complex(a, a) / 4 * q[t-1]
+o[E] = real(p[t]) + imag(q[t-1])
+"""
+"""Two complex states, of which one reads the other at its own token."""
+FOUR = """mixer four(E)
+a[E] = x | linear | sigmoid
+u[E] = x | linear
+state p[E], q[E], r[E], v[E]
+p[t] = a * p[t-1] / 2 + v[t-1] / 4 + u
+q[t] = lerp(q[t-1], p[t], a)
+r[t] = -q[t-1] / 3 + u * r[t-1] / 9
+v[t] = where(u > 0, r[t], 0) / 2 - a * v[t-1]
+o[E] = p[t] + q[t] + r[t] + v[t-1]
+"""
+"""As many as are solved together, in a ring: most factors are 0."""
+RING = """mixer ring(E)
+a[E] = x | linear | sigmoid
+u[E] = x | linear
+state p[E], q[E], r[E]
+p[t] = a * p[t-1] / 2 + r[t-1] / 4 + u
+q[t] = p[t-1] / 3 + u * a
+r[t] = q[t] / 2 - a * r[t-1]
+o[E] = p[t] + q[t] + r[t-1]
+"""
+"""One of them forgets everything at each token: it is made of those that do not."""
+TOGETHER = {"turn": TURN, "waves": WAVES, "four": FOUR, "ring": RING}
 
 
 @st.composite
@@ -81,9 +124,9 @@ def _update(draw: DrawFn, index: int, kinds: list[str]) -> str:
     addend = draw(st.sampled_from(ADDENDS))
     if earlier and draw(st.booleans()):
         at = draw(st.sampled_from(("t", "t-1")))
-        addend += f" + tanh(h{draw(st.sampled_from(earlier))}[{at}])"
-    if later and draw(st.integers(0, 3)) == 0:
-        addend += f" - sigmoid(h{draw(st.sampled_from(later))}[t-1])"
+        addend += f" + {draw(FED).format(f'h{draw(st.sampled_from(earlier))}[{at}]')}"
+    if later and draw(st.integers(0, 2)) == 0:
+        addend += f" - {draw(FED).format(f'h{draw(st.sampled_from(later))}[t-1]')}"
     return f"{name}[t] = {draw(st.sampled_from(FACTORS))} * {name}[t-1] + {addend}"
 
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from mixerc.diagnostics.diagnostic import SpecError
 from mixerc.verify.carry import carry_law, packed_law
 from mixerc.verify.cases import Case
-from mixerc.verify.emission import language_law
+from mixerc.verify.emission import emission_law, language_law
 from mixerc.verify.modes import reference_law, states_law
-from tests.laws.recurrent_specs import recurrent_specs
+from tests.laws.recurrent_specs import TOGETHER, recurrent_specs
 from tests.laws.subjects import BY_TOKEN, SCANS, cases, check, every_law, subject, subject_of_text
 
 
@@ -69,6 +69,22 @@ def test_blocks_side_by_side(name: str, tokens: int) -> None:
     """Narrow states: blocks of rows side by side, both ways, and the rows that no block holds."""
     axes = {"d_model": 2, "E": 2, "N": 2, "K": 2, "V": 2, "M": 2}
     check(states_law(subject(name), Case(tokens=tokens, batch=1, heads=1, axes=axes)))
+
+
+@pytest.mark.parametrize("tokens", [1, 31, 389])
+@pytest.mark.parametrize("text", TOGETHER.values(), ids=TOGETHER)
+def test_states_that_are_solved_together(text: str, tokens: int) -> None:
+    """Affine in one another: a scan whose steps are small matrices, in blocks and behind them."""
+    of = subject_of_text(text)
+    assert of.modes == ("parallel", "recurrent")
+    check(states_law(of, Case(tokens=tokens, batch=2, axes={"E": 3})))
+    check(packed_law(of, Case(tokens=tokens + 9, axes={"E": 3}), (0, 4, 4, tokens + 9), "parallel"))
+    check(carry_law(of, Case(tokens=tokens, axes={"E": 3}), tokens // 2, "parallel", "recurrent"))
+
+
+@pytest.mark.parametrize("name", ["mingru", "rnn", "longformer", "linformer", "deltanet"])
+def test_every_class_is_emitted_alike_in_other_processes(name: str) -> None:
+    check(emission_law(subject(name)))
 
 
 @pytest.mark.parametrize("name", ["mingru", "rnn", "s5"])

@@ -10,6 +10,7 @@ from mixerc.verify.cases import Case, random_case
 from mixerc.verify.causality import rows_law
 from mixerc.verify.modes import reference_law, states_law
 from mixerc.verify.precision import precision_law
+from tests.laws.recurrent_specs import TOGETHER
 from tests.laws.subjects import BY_TOKEN, SCANS, check, subject, subject_of_text
 
 every_recurrence = pytest.mark.parametrize("name", [*SCANS, *BY_TOKEN])
@@ -52,6 +53,13 @@ def test_modes_agree_with_the_equations(name: str) -> None:
 @pytest.mark.parametrize("name", ["mamba", "s5", "rwkv4", "rglru", "lstm"])
 def test_states_go_in_and_come_out(name: str) -> None:
     check(states_law(subject(name, "triton"), a_case(name, 40)))
+
+
+@pytest.mark.parametrize("text", TOGETHER.values(), ids=TOGETHER)
+def test_states_that_are_solved_together(text: str) -> None:
+    of = subject_of_text(text, "triton")
+    check(states_law(of, Case(tokens=41, batch=2, axes={"E": 3})))
+    check(packed_law(of, Case(tokens=23, axes={"E": 3}), (0, 4, 4, 23), "parallel"))
 
 
 @pytest.mark.parametrize("name", ["mamba", "lru", "rwkv4", "slstm"])

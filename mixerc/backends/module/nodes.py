@@ -44,10 +44,12 @@ class NodePrinter:
             case n.Map() if (fused := self._fused(node)) is not None:
                 return fused
             case n.Map(primitive=primitive, args=args):
-                text = apply_text(primitive, self._operands(node, args, primitive))
-                # A choice between two literals is one of integers.
-                whole = primitive == "where" and is_scalar(args[1]) and is_scalar(args[2])
-                return f"{text}.to({self.like}.dtype)" if whole else text
+                operands = self._operands(node, args, primitive)
+                if primitive == "where" and is_scalar(args[1]) and is_scalar(args[2]):
+                    # A choice between two literals alone is one of integers, or of float32.
+                    test, first, second = operands
+                    operands = (test, f"{self.like}.new_full((), {first})", second)
+                return apply_text(primitive, operands)
             case n.Contract():
                 return self._contract(node)
             case n.Sum(args=(arg,), over=over):

@@ -21,7 +21,7 @@ TORCH = Target(
     needs="torch",
     helpers=(
         *(("torch", "chunks.py"), ("torch", "run.py"), ("torch", "rows.py")),
-        ("torch", "peaks.py"),
+        *(("torch", "together.py"), ("torch", "peaks.py")),
         *(("module", "ranges.py"), ("module", "visits.py"), ("module", "cache.py")),
         *(
             ("torch", "decays.py"),

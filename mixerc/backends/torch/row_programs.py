@@ -131,7 +131,8 @@ def _scan_view(kernel: Kernel, name: str, names: Names) -> RowScanView:
 def _straight(program: Program) -> dict[n.Node, str]:
     """Outputs that a scan makes, and where it can write them: nothing reads the states before."""
     read = {x for kernel in program.kernels for x in (*kernel.inputs, *kernel.stores)}
-    afters = {y: x for k in program.kernels for x, y in k.carries if k.factor is not None}
+    single = (k for k in program.kernels if k.addends and len(k.carries) == 1)
+    afters = {y: x for kernel in single for x, y in kernel.carries}
     return {
         node: f"into[{index}]"
         for index, (_, node) in enumerate(program.outputs)
@@ -152,26 +153,41 @@ def _call(
         made = ", ".join(names.of(node) for node in kernel.stores)
         rows = [ROWS] if speaks_of_rows(kernel) else []
         return (f"({made},) = {name}({', '.join(arguments + sizes + rows)})",)
-    reverse = ", reverse=True" if kernel.reverse else ""
-    if kernel.schedule in (Schedule.AFFINE_SCAN, Schedule.PEAK_SCAN):
-        ((carry, after),) = kernel.carries
-        assert kernel.factor is not None
-        assert kernel.addend is not None
-        printer = NodePrinter(
-            names={x: names.of(x) for x in kernel.inputs}, chunk=1, lead=2, like=""
-        )
-        form = ", ".join(printer.aligned(x, carry.axes) for x in (kernel.factor, kernel.addend))
-        made = f"{names.of(carry)}, {names.of(after)}, {names.beside('last', carry)}"
-        scan = "scanned" if kernel.schedule == Schedule.AFFINE_SCAN else "peaked"
-        out = f", out={into[after]}" if after in into else ""
-        return (f"{made} = {scan}({ROWS}, {states[carry]}, {form}{reverse}{out})",)
+    if kernel.addends:
+        return (_solving(kernel, names, states, into),)
     held = [states[carry] for carry, _ in kernel.carries]
-    triples = (
+    call = f"{name}({', '.join((ROWS, *arguments, *held, *sizes))})"
+    return (f"{', '.join(_triples(kernel, names))}, = {call}",)
+
+
+def _solving(
+    kernel: Kernel, names: Names, states: dict[n.Carry, str], into: dict[n.Node, str]
+) -> str:
+    """The call of a scan that has no body."""
+    like = kernel.carries[0][0].axes
+    printer = NodePrinter(names={x: names.of(x) for x in kernel.inputs}, chunk=1, lead=2, like="")
+    factors, addends = (
+        [printer.aligned(x, like) for x in side] for side in (kernel.factors, kernel.addends)
+    )
+    tail = ", reverse=True" if kernel.reverse else ""
+    triples = _triples(kernel, names)
+    if len(triples) > 1:
+        held = tuple_text([states[carry] for carry, _ in kernel.carries])
+        forms = f"{tuple_text(factors)}, {tuple_text(addends)}"
+        return f"{', '.join(triples)} = scanned_together({ROWS}, {held}, {forms}{tail})"
+    ((carry, after),) = kernel.carries
+    scan = "scanned" if kernel.schedule == Schedule.AFFINE_SCAN else "peaked"
+    tail += f", out={into[after]}" if after in into else ""
+    forms = f"{factors[0]}, {addends[0]}"
+    return f"{triples[0].strip('()')} = {scan}({ROWS}, {states[carry]}, {forms}{tail})"
+
+
+def _triples(kernel: Kernel, names: Names) -> list[str]:
+    """What a scan gives of each state: before rows, after them, the last."""
+    return [
         f"({names.of(carry)}, {names.of(after)}, {names.beside('last', carry)})"
         for carry, after in kernel.carries
-    )
-    call = f"{name}({', '.join((ROWS, *arguments, *held, *sizes))})"
-    return (f"{', '.join(triples)}, = {call}",)
+    ]
 
 
 def _size(size: str) -> str:

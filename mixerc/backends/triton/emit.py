@@ -18,6 +18,7 @@ from mixerc.backends.triton.row_runs import (
     row_tiles,
 )
 from mixerc.backends.triton.tiling import Hardware
+from mixerc.backends.triton.together import together_views
 from mixerc.ir.mixer import Mixer
 from mixerc.plan.plan import Plan
 from mixerc.plan.recurrence import RecurrencePlan
@@ -103,7 +104,9 @@ def emit_recurrence(
     )
     core = Core(mixer, plan, runs, every_axis=True)
     views = row_programs(core, plan, hardware)
-    kernels = "\n\n".join((row_tiles(views, hardware), *map(_program, views)))
+    kernels = "\n\n".join(map(_program, views))
+    together = (render("triton", "together.py.j2", x) for x in together_views(kernels))
+    kernels = "\n\n".join((row_tiles(views, hardware), *together, kernels))
     return module_file(core, kernels, spec, target)
 
 

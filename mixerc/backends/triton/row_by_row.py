@@ -14,6 +14,7 @@ from mixerc.backends.triton.token_kernel import Carries, Out, token_kernel
 from mixerc.plan import nodes as n
 from mixerc.plan.build import Builder, is_tile
 from mixerc.plan.distribute import Kernel, Schedule, is_given
+from mixerc.plan.node_affine import updates_of
 
 ROWS = 64
 """Rows that a kernel over all of them takes at once."""
@@ -55,7 +56,7 @@ class RowByRow(RowLaunches):
 
     def _handed_on(self, kernel: Kernel, later: tuple[Kernel, ...]) -> None:
         """What a map over all rows makes for later kernels; what only moves, they make."""
-        read = {x for other in later for x in (*other.inputs, *_forms(other))}
+        read = {x for other in later for x in (*other.inputs, *other.forms)}
         halves = (x for node in kernel.stores if node in read for x in self.pairs.of(node))
         wanted = [
             x for x in halves if n.ROW in x.axes and not isinstance(x, _MOVES) and not is_given(x)
@@ -71,7 +72,7 @@ class RowByRow(RowLaunches):
 
     def _reversed(self, kernel: Kernel, ends: dict[str, str]) -> None:
         """A scan of cotangents, each of which is kept before it meets a row's own."""
-        carries = self.halves_of(_solved(kernel))
+        carries = self.halves_of(updates_of(Builder(), kernel))
         made = tuple(carry for carry, _ in carries)
         name = self.next()
         self._scan(name, carries, made, ends, reverse=kernel.reverse)
@@ -142,18 +143,3 @@ class RowByRow(RowLaunches):
         for (rows, _), group in groups.items():
             self.maps(group, rows=rows)
         return results
-
-
-def _solved(kernel: Kernel) -> tuple[tuple[n.Carry, n.Node], ...]:
-    """The states with their updates; an affine scan's is made of what a map before it made."""
-    if kernel.factor is None or kernel.addend is None:
-        return kernel.carries
-    ((carry, _),) = kernel.carries
-    b = Builder()
-    if kernel.schedule == Schedule.PEAK_SCAN:
-        return ((carry, b("max", b("add", kernel.factor, carry), kernel.addend)),)
-    return ((carry, b("add", b("mul", kernel.factor, carry), kernel.addend)),)
-
-
-def _forms(kernel: Kernel) -> tuple[n.Node, ...]:
-    return tuple(x for x in (kernel.factor, kernel.addend) if x is not None)

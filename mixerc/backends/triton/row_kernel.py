@@ -17,6 +17,7 @@ from mixerc.backends.triton.partial import partial_sums
 from mixerc.backends.triton.pressure import most_held
 from mixerc.backends.triton.scope import Scope
 from mixerc.backends.triton.tiles import TilePrinter
+from mixerc.backends.triton.together import scan_name
 from mixerc.backends.triton.token_kernel import Out, spec_axes
 from mixerc.backends.triton.values import (
     ROW,
@@ -32,14 +33,15 @@ from mixerc.backends.triton.values import (
 )
 from mixerc.plan import nodes as n
 from mixerc.plan.distribute import Kernel, Schedule
-from mixerc.plan.pairs import Pairs
+from mixerc.plan.pairs import Numbers, Pairs
 
 _ROWS, _BLOCK = 16, 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scan:
-    """A scan of the plan over real numbers: one of each, or both halves of a complex one."""
+    """A scan of the plan over real numbers: one of each, both halves of a complex one, or of states
+    that feed one another all, with the matrix of their factors, row by row."""
 
     carries: tuple[n.Carry, ...]
     afters: tuple[n.Node, ...]
@@ -53,6 +55,18 @@ class Scan:
         """Everything that the scan makes."""
         return (*self.carries, *self.afters)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The states of the spec that it solves."""
+        return tuple(dict.fromkeys(map(state_name, self.carries)))
+
+    def function(self, *, both: bool) -> str:
+        """The function that scans a tile; `both` gives the states before each row too."""
+        if len(self.factors) > len(self.carries):
+            return scan_name(len(self.carries), both=both)
+        kind = "peaked" if self.peak else "scanned"
+        return kind + "_pair" * (len(self.carries) == 2) + "_both" * both
+
 
 def scans_of(kernels: Iterable[Kernel], pairs: Pairs) -> tuple[Scan, ...]:
     """The scans of a program, in order."""
@@ -60,24 +74,33 @@ def scans_of(kernels: Iterable[Kernel], pairs: Pairs) -> tuple[Scan, ...]:
 
 
 def _scan(kernel: Kernel, pairs: Pairs) -> Scan:
-    ((carry, after),) = kernel.carries
-    assert kernel.factor is not None
-    assert kernel.addend is not None
-    carries = tuple(x for x in pairs.of(carry) if isinstance(x, n.Carry))
-    factors, addends, afters = (
-        _as_many(pairs, node, len(carries)) for node in (kernel.factor, kernel.addend, after)
-    )
+    halves = [[x for x in pairs.of(c) if isinstance(x, n.Carry)] for c, _ in kernel.carries]
+    width = len(halves[0])
+    afters = (x for _, after in kernel.carries for x in _as_many(pairs, after, width))
+    factors = [_as_many(pairs, x, width) for x in kernel.factors]
+    if len(kernel.carries) > 1 and width == 2:
+        factors = _as_matrix(pairs, factors, len(kernel.carries))
     return Scan(
-        carries=carries,
-        afters=afters,
-        factors=factors,
-        addends=addends,
+        carries=tuple(x for found in halves for x in found),
+        afters=tuple(afters),
+        factors=tuple(x for found in factors for x in found),
+        addends=tuple(x for node in kernel.addends for x in _as_many(pairs, node, width)),
         peak=kernel.schedule == Schedule.PEAK_SCAN,
         reverse=kernel.reverse,
     )
 
 
-def _as_many(pairs: Pairs, node: n.Node, count: int) -> tuple[n.Node, ...]:
+def _as_matrix(pairs: Pairs, factors: list[Numbers], count: int) -> list[Numbers]:
+    """The rows of a matrix of complex numbers as those of one of real numbers, twice as many."""
+    rows = []
+    for i in range(count):
+        row = factors[i * count : (i + 1) * count]
+        rows.append(tuple(x for re, im in row for x in (re, pairs.b("neg", im))))
+        rows.append(tuple(x for re, im in row for x in (im, re)))
+    return rows
+
+
+def _as_many(pairs: Pairs, node: n.Node, count: int) -> Numbers:
     made = pairs.of(node)
     return (*made, pairs.b.node(0))[:count] if len(made) < count else made
 
@@ -121,7 +144,8 @@ class _Writing:
         self.known = frozenset(x for scan in every for x in scan.states)
         forms = tuple(x for scan in every for x in (*scan.factors, *scan.addends))
         self.roots = (*forms, *(out.node for out in outs))
-        self.used = frozenset(ancestors(self.roots, self.known))
+        # A state that forgets all is its own addend: what that is made of is read.
+        self.used = frozenset(ancestors(self.roots, self.known - set(forms)))
         carried = tuple(x for scan in every for x in scan.carries)
         self.axes = spec_axes((*carried, *self.roots), self.known)
         partial = partial_sums(tuple(out.node for out in outs), forms, self.known)
@@ -196,8 +220,8 @@ class _Writing:
         found = [out.pointer for out in self.outs]
         for scan in self.scans:
             ends = ("state", "last", *(("kept",) if kept else ()))
-            found += [f"{end}_{state_name(scan.carries[0])}_at" for end in ends]
-        found += [f"kept_{state_name(scan.carries[0])}_at" for scan in self.again]
+            found += [f"{end}_{name}_at" for name in scan.names for end in ends]
+        found += [f"kept_{name}_at" for scan in self.again for name in scan.names]
         return tuple(dict.fromkeys(found))
 
     def _start(self) -> None:
@@ -250,8 +274,6 @@ class _Writing:
         dims = dims_of(scan.carries[0].axes)
         forms = body.compute((*scan.factors, *scan.addends), self.scope)
         both = any(carry in self.used for carry in scan.carries)
-        function = "peaked" if scan.peak else "scanned"
-        function += "_pair" * (len(scan.carries) == 2) + "_both" * both
         shape = shape_text(dims, block_of)
         texts = [f"tl.broadcast_to({aligned(x, dims)}, {shape})" for x in forms]
         states = [self.states[carry] for carry in scan.carries]
@@ -259,12 +281,13 @@ class _Writing:
         names = []
         for node in (*(scan.carries if both else ()), *scan.afters):
             end = "before" if node in scan.carries else "after"
-            names.append(body.fresh(f"{state_name(scan.carries[0])}_{end}"))
+            of = scan.carries[scan.states.index(node) % len(scan.carries)]
+            names.append(body.fresh(f"{state_name(of)}_{end}"))
             body.tiles[names[-1]] = dims
             self.scope.values[node] = Value(text=names[-1], dims=dims)
         lasts = [state.text for state in states]
         arguments = ", ".join((*texts, *lasts, *rows, str(scan.reverse)))
-        body.put(f"{', '.join((*names, *lasts))} = {function}({arguments})")
+        body.put(f"{', '.join((*names, *lasts))} = {scan.function(both=both)}({arguments})")
         self.widths.append(len(forms) * (1 + both))
         if scan.reverse:  # what arrives in rows that there are not counts in no sum over rows
             for name in names:

@@ -106,7 +106,7 @@ class _Tiles(RowLaunches):
         outs = self.outs(named, loads)
         view = row_kernel("backward_1", scans, outs, self.doors(), again=again)
         given = self.moved()
-        for carry in (scan.carries[0] for scan in again):
+        for carry in (carry for scan in again for carry in scan.carries):
             given[f"kept_{state_name(carry)}_at"] = f"kept[{kept.index(carry.state)}]"
         self._blocks(view)
         results = []

@@ -1,5 +1,6 @@
 """What the classifier says of recurrences, and SymPy's word on whether it is so."""
 
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +9,13 @@ import sympy
 
 from mixerc.algebra.classify import classify
 from mixerc.algebra.stages import Recurrence
+from mixerc.algebra.together import Together
 from mixerc.compiler import front, read_source
 from mixerc.ir.mixer import Mixer
 from mixerc.reference.exact import EXACT
 from mixerc.reference.interpret import run_core
 from mixerc.source import Source
+from tests.laws.recurrent_specs import TOGETHER
 
 SPECS = Path(__file__).parents[3] / "specs"
 SIZES = {"d_model": 2, "heads": 1, "layer": 0, "layers": 2, "G": 1}
@@ -95,6 +98,28 @@ def test_a_scan_is_affine_in_each_number_of_its_state(name: str) -> None:
         assert _is_elementwise_affine(before, after)
 
 
+@pytest.mark.parametrize("text", TOGETHER.values(), ids=TOGETHER)
+def test_states_that_feed_one_another_are_affine_in_all_of_them(text: str) -> None:
+    """Each place of each by the same place of all: the matrix has no other slope, and no curve."""
+    mixer = front(Source(text=text, file="m", folder=None))
+    assert isinstance(mixer, Mixer)
+    (stage,) = stages_of(mixer).stages
+    assert isinstance(stage.scan, Together)
+    step = a_step(mixer)
+    feeds = {name: set[str]() for name in step}
+    for name, (_, after) in step.items():
+        for other, (before, _) in step.items():
+            for (i, value), (j, symbol) in product(enumerate(after), enumerate(before)):
+                slope = sympy.simplify(sympy.diff(value, symbol))
+                assert not slope.free_symbols
+                assert i == j or slope == 0
+                feeds[name] |= {other} if slope != 0 else set()
+    names = tuple(step)
+    for name, row in zip(names, stage.scan.coefficients, strict=True):
+        told = {other for other, x in zip(names, row, strict=True) if x is not None}
+        assert feeds[name] <= told
+
+
 @pytest.mark.parametrize("name", BY_TOKEN)
 def test_what_is_taken_token_by_token_is_no_scan(name: str) -> None:
     mixer = mixer_of(name)
@@ -134,9 +159,23 @@ def test_a_cascade_is_solved_in_order(at: str) -> None:
     assert found.obstacle is None
 
 
+@pytest.mark.parametrize(
+    ("update", "reason"),
+    [
+        ("a * g[t-1] * f[t-1]", "the update is not linear in f"),
+        ("(g[t-1] @ g[t-1]) * u", "contracts the state g"),
+    ],
+)
+def test_what_is_affine_in_each_alone_is_not_so_together(update: str, reason: str) -> None:
+    found = cascade(update, "t").obstacle
+    assert found is not None
+    assert reason in found.reason
+
+
 def test_states_that_feed_one_another_are_one_stage_and_the_reason_names_the_read() -> None:
     found = cascade("sin(g[t-1])", "t")
     assert [tuple(s.name for s in stage.states) for stage in found.stages] == [("f", "g"), ("h",)]
     assert found.obstacle is not None
-    assert found.obstacle.reason == "f and g feed one another (`g[t-1]`)"
+    reason = "f and g feed one another, and the update is not linear in g (`sin(g[t-1])`)"
+    assert found.obstacle.reason == reason
     assert found.obstacle.span.line == 4
