@@ -123,7 +123,8 @@ def lowered_recurrence(
     """The plan of a recurrence and its file; raises ValueError for a target without kernels."""
     made, obstacle = recurrence_plan(recurrence), recurrence.obstacle
     sequential = "" if obstacle is None else f"{obstacle.reason}; {ONE_BY_ONE}"
-    return made, RECURRENCE_EMITTERS[target](mixer, made, spec, sequential=sequential)
+    wide = "" if recurrence.wide is None else recurrence.wide.reason
+    return made, RECURRENCE_EMITTERS[target](mixer, made, spec, sequential=sequential, wide=wide)
 
 
 def lowered(

@@ -138,6 +138,7 @@ def _recurrence(found: Recurrence, leaves: NotLinear) -> Algebra:
         family = obstacle.family
         reason = f"{obstacle.reason}; {ONE_BY_ONE}"
         parallel = Mode(name="parallel", legal=False, reason=reason, span=obstacle.span)
+    newton = () if obstacle is None else (_newton(found),)
     kept = ", ".join(f"{s.name}[{', '.join(s.sort.axes)}]" for s in found.states)
     return Algebra(
         family=family,
@@ -145,10 +146,22 @@ def _recurrence(found: Recurrence, leaves: NotLinear) -> Algebra:
         recurrence=found,
         modes=(
             parallel,
+            *newton,
             Mode(name="recurrent", legal=True, reason=f"keeps {kept}"),
             Mode(name="reference", legal=True, reason="the equations, token by token"),
         ),
     )
+
+
+def _newton(found: Recurrence) -> Mode:
+    """Newton's method over the whole sequence, for what no scan solves."""
+    if found.wide is not None:
+        wide = found.wide
+        return Mode(name="newton", legal=False, reason=wide.reason, span=wide.span)
+    rows = max(len(stage.states) for stage in found.stages if stage.scan is None)
+    slopes = "numbers" if rows == 1 else f"matrices of {rows} rows"
+    reason = f"each step of Newton's method is a scan, whose factors are slopes: {slopes}"
+    return Mode(name="newton", legal=True, reason=reason)
 
 
 def _landmarks(found: Landmarks) -> Algebra:

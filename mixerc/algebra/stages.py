@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from mixerc.algebra.affine import Affine, affine
 from mixerc.algebra.careful import careful
+from mixerc.algebra.newton import check_slopes
 from mixerc.algebra.recurrence import inlined
 from mixerc.algebra.stabilise import stabilised
 from mixerc.algebra.terms import NONLINEAR, NotLinear
@@ -31,13 +32,14 @@ class Running:
 class Stage:
     """States that are solved together. `scan` is the affine form of one, or of several, or a
     running maximum; without it `reason`, at `span`, says what is in its way, and `family` what
-    class that makes."""
+    class that makes; `wide` is what keeps Newton's method from it, or None."""
 
     states: tuple[State, ...]
     scan: Affine | Together | Running | None
     reason: str = ""
     span: Span = NOWHERE
     family: str = ""
+    wide: NotLinear | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,16 @@ class Recurrence:
     def obstacle(self) -> Stage | None:
         """The first stage that has to be taken token by token."""
         return next((stage for stage in self.stages if stage.scan is None), None)
+
+    @property
+    def newton(self) -> bool:
+        """Whether Newton's method can solve what is not affine, and there is such a thing."""
+        return self.obstacle is not None and self.wide is None
+
+    @property
+    def wide(self) -> NotLinear | None:
+        """What keeps Newton's method from it: the first slope that is not small."""
+        return next((stage.wide for stage in self.stages if stage.wide is not None), None)
 
 
 def recurrence(mixer: Mixer) -> Recurrence:
@@ -128,4 +140,19 @@ def _stage(
         reason, family = leaves.reason, leaves.family
         if len(names) > 1:
             reason, family = f"{' and '.join(names)} feed one another, and {reason}", NONLINEAR
-        return Stage(states=own, scan=None, reason=reason, span=leaves.span, family=family)
+        return Stage(
+            states=own,
+            scan=None,
+            reason=reason,
+            span=leaves.span,
+            family=family,
+            wide=_wide(own, updates),
+        )
+
+
+def _wide(states: tuple[State, ...], updates: dict[str, Expr]) -> NotLinear | None:
+    try:
+        check_slopes(states, updates)
+    except NotLinear as found:
+        return found
+    return None

@@ -20,6 +20,7 @@ from mixerc.plan.build import Builder
 from mixerc.plan.chunk_function import rebuilt
 from mixerc.plan.distribute import Program, states_only
 from mixerc.plan.lower import lower
+from mixerc.plan.newton import Newton, newton_plan
 from mixerc.plan.staged import staged
 from mixerc.plan.verify import verify
 
@@ -31,13 +32,15 @@ ROWS = 1
 class RecurrencePlan:
     """`forward` is the parallel mode, with scans by blocks; None where a stage has none.
     `recurrent` takes row after row; `states` finds the states before each row again for
-    `backward`. `peak` is the state that is a running maximum, if there is one."""
+    `backward`. `peak` is the state that is a running maximum, if there is one; `newton` a step that
+    finds the states of all rows, where it takes small matrices."""
 
     forward: Program | None
     recurrent: Program
     states: Program
     backward: Program
     peak: str = ""
+    newton: Newton | None = None
     chunk: int = ROWS
     logarithms: frozenset[str] = frozenset()
     rows: tuple[n.Load, ...] = ()
@@ -46,8 +49,10 @@ class RecurrencePlan:
     def programs(self) -> tuple[tuple[str, Program], ...]:
         """Every program with its name."""
         forward = (("forward", self.forward),) if self.forward is not None else ()
+        newton = (("newton", self.newton.program),) if self.newton is not None else ()
         return (
             *forward,
+            *newton,
             ("recurrent", self.recurrent),
             ("states", self.states),
             ("backward", self.backward),
@@ -70,6 +75,7 @@ def recurrence_plan(found: Recurrence) -> RecurrencePlan:
         states=verify(staged(states_only(function), boundaries=True)),
         backward=verify(staged(adjoint(function), reverse=True)),
         peak=found.peak.name if found.peak is not None else "",
+        newton=newton_plan(function) if found.newton else None,
     )
 
 

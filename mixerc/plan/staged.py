@@ -62,7 +62,7 @@ class _Stages:
         self.made: set[n.Node] = set()
         self.kernels: list[Kernel] = []
         unsolved = {carry for carry, _ in function.carries}
-        for group in _groups(function) if affine else _together(function):
+        for group in groups_of(function) if affine else _together(function):
             if not affine or not self._affine(group):
                 self._by_rows(group, unsolved)
             unsolved -= {carry for carry, _ in group}
@@ -139,7 +139,7 @@ class _Stages:
         self.made |= needed
 
 
-def _groups(function: n.ChunkFunction) -> list[Carries]:
+def groups_of(function: n.ChunkFunction) -> list[Carries]:
     """States that feed one another side by side, each group behind those that feed it."""
     feeds = {
         carry: {c for c, _ in function.carries} & ancestors(function.nodes, {after})

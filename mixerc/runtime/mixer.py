@@ -52,8 +52,9 @@ class CompiledMixer:
     """`o, state = mixer(q=q, k=k, v=v, …)` with streams [B, T, H, axes…].
 
     The inputs are the names that the core reads; a decay `a` may come as its logarithm `log_a`.
-    `mode` is "parallel" (chunks), "recurrent" (token by token, the same function) or
-    "reference" (float64, slow, the meaning). `state` is what an earlier call returned.
+    `mode` is "parallel" (chunks), "recurrent" (token by token, the same function), "newton" (a
+    recurrence that no scan solves, over all tokens at once; `state.newton` says in how many steps)
+    or "reference" (float64, slow, the meaning). `state` is what an earlier call returned.
     """
 
     def __init__(
@@ -193,11 +194,15 @@ class CompiledMixer:
         return f"<mixer {self.name}({', '.join(self.streams + self.params)})>"
 
 
-FAST_MODES = ("parallel", "recurrent", "reference")
+NEWTON = "newton"
+MODE_NAMES = ("parallel", NEWTON, "recurrent", "reference")
+"""All modes; Newton's method is spoken of only where no scan solves a recurrence."""
 
 
 def of_module(module: ModuleType, sizes: Mapping[str, float], backing: Backing) -> CompiledMixer:
     """The compiled mixer of a generated file, which tells what it takes."""
     signature = CoreSignature(streams=module.STREAMS, params=module.PARAMS, decays=module.DECAYS)
-    modes = {**dict.fromkeys(FAST_MODES, ""), **getattr(module, "WITHOUT", {})}
+    without = getattr(module, "WITHOUT", {})
+    told = {*getattr(module, "MODES", ()), *without}
+    modes = {name: without.get(name, "") for name in MODE_NAMES if name != NEWTON or name in told}
     return CompiledMixer(module.NAME, sizes, signature, modes, backing)

@@ -21,6 +21,7 @@ from mixerc.runtime.mixer import CompiledMixer
 from mixerc.source import Source
 
 FAST = ("parallel", "recurrent")
+"""The fast modes that most mixers have."""
 LONGEST = 8
 SMALL, APART = 3, 2
 
@@ -67,7 +68,7 @@ class Subject:
     def modes(self) -> tuple[str, ...]:
         """The fast modes that are legal: a mask or a sum over all tokens may forbid steps."""
         legal = {mode.name for mode in self.algebra.modes if mode.legal}
-        return tuple(mode for mode in FAST if mode in legal)
+        return tuple(mode for mode in ("parallel", "newton", "recurrent") if mode in legal)
 
     @property
     def carries(self) -> bool:

@@ -82,13 +82,22 @@ def rows_forward(program, streams, constants, states, size, outputs, cu_seqlens)
 
 
 def rows_backward(
-    programs, of_states, streams, constants, states, size, cotangents, finals, cu_seqlens
+    programs,
+    of_states,
+    streams,
+    constants,
+    states,
+    size,
+    cotangents,
+    finals,
+    cu_seqlens,
+    kept=None,
 ):
     """Cotangents of streams, of constants (one row a batch row) and of the first states, of which
     only those numbered in `of_states` have any.
 
     States at the start of each piece are found in order; then, from the last piece to the first,
-    those before each of its rows, and the adjoint.
+    those before each of its rows, and the adjoint. Those before all rows may have been `kept`.
     """
     keep_freed_memory()
     dtype = accumulation(streams)
@@ -104,11 +113,17 @@ def rows_backward(
     moved = [d_states[index] for index in of_states]
     with torch.inference_mode():
         fixed = [accumulated(x, dtype) for x in constants]
-        starts = first_states(find_states, streams, fixed, states, size, dtype, cu_seqlens)
+        if kept is None:
+            starts = first_states(find_states, streams, fixed, states, size, dtype, cu_seqlens)
+        else:
+            starts = [(*piece, None) for piece in pieces_of(streams, states, cu_seqlens)]
         for own, tokens, held in reversed(starts):
             rows = tokens.stop - tokens.start
             tiles = rows_tiles(streams, tokens, dtype)
-            before, _ = find_states(rows, tiles, fixed, held, size)
+            if kept is None:
+                before, _ = find_states(rows, tiles, fixed, held, size)
+            else:
+                before = rows_tiles(kept, tokens, dtype)
             tiles += rows_tiles(cotangents, tokens, dtype)
             arriving = [x[own] for x in moved]
             made, leaving = adjoint(rows, tiles, fixed, arriving, size, before)

@@ -97,8 +97,7 @@ class Run:
         given |= {"ACC": DTYPES[self.acc], "DOT": DTYPES[self.dot], "WIDE": DTYPES[wide]}
         if programs:
             options = {"num_warps": warps * 32 // LANES, **OPTIONS, **REGISTERS}
-            arguments |= given
-            start(kernel, programs * self.heads, options, arguments, self.dot)
+            start(kernel, programs * self.heads, options, given | arguments, self.dot)
 
     def map(self, kernel, size, axes, split, **arguments):
         """A kernel over all chunks at once."""
@@ -113,7 +112,7 @@ class Run:
 
     def token_scan(self, kernel, size, axes, split, **arguments):
         """A kernel from token to token of each sequence."""
-        given = {"bounds_at": self.tokens, "batch_at": self.rows_of}
+        given = {"bounds_at": self.tokens, "batch_at": self.rows_of, "CHUNK": 1}
         whole = [axis for axis in axes if axis not in split]
         self.launch(kernel, self.sequences, size, axes, split, whole, **given, **arguments)
 
@@ -205,15 +204,17 @@ def run_backward(
     cu_seqlens,
     kind=Run,
     of_states=None,
+    kept=None,
 ):
     """Cotangents of streams, of constants (one row a batch row) and of the first states, of which
-    only those numbered in `of_states` have any."""
+    only those numbered in `of_states` have any. What the backward wants of states may be `kept`."""
     run = kind(streams, states, chunk, cu_seqlens)
     find_states, adjoint, of_streams, of_constants = programs
     of_states = range(len(states)) if of_states is None else of_states
     held = ([run.flat(x) for x in (*streams, *cotangents)], [placed(x) for x in constants])
     firsts = [placed(accumulated(x, run.acc)) for x in states]
-    kept, _ = find_states(run, *held, firsts, size)
+    if kept is None:
+        kept, _ = find_states(run, *held, firsts, size)
     lasts = [placed(accumulated(finals[i], run.acc)) for i in of_states]
     made, d_states = adjoint(run, *held, lasts, size, kept)
     d_streams = [None if i in of_streams else zeros_like(x) for i, x in enumerate(streams)]

@@ -40,6 +40,7 @@ SCANS = (
     ),
 )
 BY_TOKEN = ("rnn", "gru", "lstm", "slstm")
+BY_NEWTON = ("paragru", "paralstm")
 EDGES = (0, 1, 2, 63, 64, 65, 129)
 
 every_linear = pytest.mark.parametrize("name", LINEAR)

@@ -15,6 +15,7 @@ from mixerc.verify.causality import finite_law
 from mixerc.verify.outcome import by_equations, differences, in_mode, outcome
 from mixerc.verify.subject import FAST, Subject, told_sizes
 from tests.laws.subjects import (
+    BY_NEWTON,
     BY_TOKEN,
     LINEAR,
     MASKED,
@@ -121,7 +122,7 @@ def test_every_spec_with_a_fast_form_is_on_trial() -> None:
     assert all(subject(name).fast and not subject(name).is_linear for name in MASKED)
     written = {path.stem for path in SPECS.glob("*.mix")}
     fast = {name for name in written if _is_fast(name)}
-    assert fast == {*LINEAR, *MASKED, *SCANS, *BY_TOKEN}
+    assert fast == {*LINEAR, *MASKED, *SCANS, *BY_TOKEN, *BY_NEWTON}
 
 
 def _is_fast(name: str) -> bool:

@@ -12,10 +12,19 @@ from mixerc.verify.cases import Case
 from mixerc.verify.emission import emission_law, language_law
 from mixerc.verify.modes import reference_law, states_law
 from tests.laws.recurrent_specs import TOGETHER, recurrent_specs
-from tests.laws.subjects import BY_TOKEN, SCANS, cases, check, every_law, subject, subject_of_text
+from tests.laws.subjects import (
+    BY_NEWTON,
+    BY_TOKEN,
+    SCANS,
+    cases,
+    check,
+    every_law,
+    subject,
+    subject_of_text,
+)
 
 
-@pytest.mark.parametrize("name", [*SCANS, *BY_TOKEN])
+@pytest.mark.parametrize("name", [*SCANS, *BY_TOKEN, *BY_NEWTON])
 def test_every_law(name: str) -> None:
     """The suite of `mixerc verify --quick`: modes, states, splits, packing, gradients, layers."""
     tried = every_law(name)

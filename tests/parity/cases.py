@@ -16,7 +16,7 @@ from tests.parity import loops, oracles
 
 Run = Callable[..., tuple[Tensor, Tensor | None]]
 BATCH, TIME = 2, 21
-MODES = ("reference", "parallel", "recurrent")
+MODES = ("reference", "parallel", "recurrent", "newton")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +104,11 @@ def _mamba2_decay(inputs: dict[str, Tensor]) -> dict[str, Tensor]:
 def _held(inputs: dict[str, Tensor]) -> dict[str, Tensor]:
     """exp(0.3 A), A scaled so that its logarithm is read back unwrapped."""
     return {"a": (0.3 * inputs["A"]).exp()}
+
+
+def _no_peepholes(inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    """torch's LSTM has none."""
+    return {name: torch.zeros_like(inputs["af"]) for name in ("pf", "po")}
 
 
 def streaming(t: Any, s: Any) -> Any:
@@ -354,7 +359,7 @@ ELEMENTWISE = (
 )
 
 SQUARE = "param H E E"
-STEPS = ("reference", "recurrent")
+STEPS = ("reference", "recurrent", "newton")
 NONLINEAR = (
     case(
         "rnn",
@@ -392,6 +397,33 @@ NONLINEAR = (
         heads=1,
         state="h",
         modes=STEPS,
+    ),
+    case(
+        "paragru",
+        "E=5",
+        {
+            **dict.fromkeys(("ur", "uz", "uh"), "H E"),
+            **dict.fromkeys(("ar", "az", "ah"), "param H E"),
+        },
+        oracles.paragru,
+        loops.paragru,
+        heads=1,
+        state="h",
+        modes=STEPS,
+    ),
+    case(
+        "paralstm",
+        "E=5",
+        {
+            **dict.fromkeys(("uf", "uz", "uo"), "H E"),
+            **dict.fromkeys(("af", "az", "ao"), "param H E"),
+        },
+        oracles.paralstm,
+        loops.paralstm,
+        heads=1,
+        state="h",
+        modes=STEPS,
+        derive=_no_peepholes,
     ),
 )
 

@@ -335,3 +335,28 @@ def lstm(
         return p.sigmoid() * cell.tanh()
 
     return recurrent(update, ui)
+
+
+def paragru(ur: Tensor, uz: Tensor, uh: Tensor, ar: Tensor, az: Tensor, ah: Tensor) -> Result:
+    """Each channel by itself."""
+
+    def update(t: int, h: Tensor) -> Tensor:
+        r, z = (ur[:, t] + ar * h).sigmoid(), (uz[:, t] + az * h).sigmoid()
+        return h + z * ((uh[:, t] + ah * r * h).tanh() - h)
+
+    return recurrent(update, ur)
+
+
+def paralstm(
+    uf: Tensor, uz: Tensor, uo: Tensor, af: Tensor, az: Tensor, ao: Tensor, pf: Tensor, po: Tensor
+) -> Result:
+    """Each channel by itself, the gates looking at the cell too."""
+    cell = torch.zeros_like(uf[:, 0])
+
+    def update(t: int, h: Tensor) -> Tensor:
+        nonlocal cell
+        f = (uf[:, t] + af * h + pf * cell).sigmoid()
+        cell = f * cell + (1 - f) * (uz[:, t] + az * h).tanh()
+        return (uo[:, t] + ao * h + po * cell).sigmoid() * cell.tanh()
+
+    return recurrent(update, uf)

@@ -464,3 +464,21 @@ def lstm(
 ) -> Result:
     """The long short-term memory; the state returned is h (torch)."""
     return _torch_rnn(torch.nn.LSTM, [ui, uf, ug, up], [Ri, Rf, Rg, Rp])
+
+
+@in_float64
+def paragru(ur: Tensor, uz: Tensor, uh: Tensor, ar: Tensor, az: Tensor, ah: Tensor) -> Result:
+    """A GRU with diagonal weights, whose update gate says what is taken (torch)."""
+    weights = [torch.diag_embed(a) for a in (ar, -az, ah)]
+    return _torch_rnn(torch.nn.GRU, [ur, -uz, uh], weights)
+
+
+@in_float64
+def paralstm(
+    uf: Tensor, uz: Tensor, uo: Tensor, af: Tensor, az: Tensor, ao: Tensor, pf: Tensor, po: Tensor
+) -> Result:
+    """An LSTM with diagonal weights, whose input gate is what the other forgets (torch)."""
+    assert not pf.any()
+    assert not po.any()
+    weights = [torch.diag_embed(a) for a in (-af, af, az, ao)]
+    return _torch_rnn(torch.nn.LSTM, [-uf, uf, uz, uo], weights)

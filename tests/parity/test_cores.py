@@ -23,7 +23,7 @@ def compiled(case: Case) -> Any:
 
 def has(case: Case, mode: str) -> bool:
     """Whether this version runs the case in a mode; the reference runs all."""
-    return mode in case.modes and compiled(case).modes[mode] == "legal"
+    return mode in case.modes and compiled(case).modes.get(mode) == "legal"
 
 
 def runs(mode: str, *, resets: bool = False) -> list[Any]:
@@ -99,7 +99,7 @@ def _part(case: Case, inputs: dict[str, Tensor], time: slice) -> dict[str, Tenso
 def test_gradients(case: Case) -> None:
     """Gradients of a random sum of the output, against autograd through the plain loop."""
     mixer = compiled(case)
-    mode = next(m for m in ("parallel", "recurrent", "reference") if has(case, m))
+    mode = next(m for m in ("parallel", "newton", "recurrent", "reference") if has(case, m))
     weight = torch.randn_like(case.loop(**draw(case))[0])
     got = _gradients(draw(case), partial(mixer, mode=mode, state=None), weight)
     want = _gradients(draw(case), case.loop, weight)
@@ -128,10 +128,13 @@ SCANS = (
     "gateloop",
 )
 BY_TOKEN = ("rnn", "gru", "lstm")
+BY_NEWTON = ("paragru", "paralstm")
 
 
 def test_what_is_compiled_is_compared_in_its_fast_modes() -> None:
     """None of them may fall out of the comparison by losing a mode."""
     fast = {case.spec for case in CASES if has(case, "parallel")}
     assert fast == {*LINEAR, *SCANS, *(case.spec for case in ATTENTION)}
-    assert {case.spec for case in CASES if has(case, "recurrent")} >= {*LINEAR, *SCANS, *BY_TOKEN}
+    assert {case.spec for case in CASES if has(case, "newton")} == {*BY_NEWTON}
+    stepping = {case.spec for case in CASES if has(case, "recurrent")}
+    assert stepping >= {*LINEAR, *SCANS, *BY_TOKEN, *BY_NEWTON}

@@ -15,7 +15,7 @@ from tests.laws.subjects import LINEAR, SCANS
 MIXERC = (sys.executable, "-c", "from mixerc.cli import main; main()")
 SHARED = {"sm_80": 163, "sm_90": 227, "sm_100": 227, "gfx942": 64}
 """KiB of shared memory that a block can have."""
-NONLINEAR = ("rnn", "gru", "lstm", "slstm")
+NONLINEAR = ("rnn", "gru", "lstm", "slstm", "paragru", "paralstm")
 SPILLS = {
     "gsa": ("sm_90",),
     "kda": ("sm_80",),
@@ -24,7 +24,7 @@ SPILLS = {
 }
 """Where the largest kernels, with decays and two states, vectors or steps, still need some bytes of
 stack: the data says how many."""
-FIRST = ("gla", "mamba2", "mamba", "s5", "deltanet", "gated_deltanet")
+FIRST = ("gla", "mamba2", "mamba", "s5", "deltanet", "gated_deltanet", "paragru", "paralstm")
 """What is compiled for all hardware every time; the others for sm_90, and when asked for."""
 OTHERS = tuple(hardware for hardware in SHARED if hardware != "sm_90")
 ALWAYS = [

@@ -11,9 +11,9 @@ from mixerc.verify.causality import rows_law
 from mixerc.verify.modes import reference_law, states_law
 from mixerc.verify.precision import precision_law
 from tests.laws.recurrent_specs import TOGETHER
-from tests.laws.subjects import BY_TOKEN, SCANS, check, subject, subject_of_text
+from tests.laws.subjects import BY_NEWTON, BY_TOKEN, SCANS, check, subject, subject_of_text
 
-every_recurrence = pytest.mark.parametrize("name", [*SCANS, *BY_TOKEN])
+every_recurrence = pytest.mark.parametrize("name", [*SCANS, *BY_TOKEN, *BY_NEWTON])
 
 COUPLED = """mixer coupled(E)
 z[E], w[E] = x | linear
@@ -50,7 +50,7 @@ def test_modes_agree_with_the_equations(name: str) -> None:
     check(reference_law(subject(name, "triton"), a_case(name, 21, batch=2)))
 
 
-@pytest.mark.parametrize("name", ["mamba", "s5", "rwkv4", "rglru", "lstm"])
+@pytest.mark.parametrize("name", ["mamba", "s5", "rwkv4", "rglru", "lstm", "paralstm"])
 def test_states_go_in_and_come_out(name: str) -> None:
     check(states_law(subject(name, "triton"), a_case(name, 40)))
 
@@ -62,7 +62,7 @@ def test_states_that_are_solved_together(text: str) -> None:
     check(packed_law(of, Case(tokens=23, axes={"E": 3}), (0, 4, 4, 23), "parallel"))
 
 
-@pytest.mark.parametrize("name", ["mamba", "lru", "rwkv4", "slstm"])
+@pytest.mark.parametrize("name", ["mamba", "lru", "rwkv4", "slstm", "paragru"])
 def test_packed_sequences_are_apart(name: str) -> None:
     of = subject(name, "triton")
     check(packed_law(of, a_case(name, 20), (0, 3, 3, 20), of.modes[0]))

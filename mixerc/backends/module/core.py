@@ -12,6 +12,7 @@ from mixerc.backends.module.arguments import (
 )
 from mixerc.backends.module.layout import laid_out, tuple_text
 from mixerc.backends.module.signature import (
+    NEWTON,
     PARALLEL,
     RECURRENT,
     CoreInput,
@@ -49,9 +50,12 @@ class CoreView:
     layout: tuple[str, ...]
     zeros: tuple[str, ...]
     given_states: tuple[str, ...]
-    state_names: str
     result: str
     after: str
+    saving: str
+    saved: str
+    arriving: str
+    shapes: str
     modes: tuple[str, ...]
     forward: tuple[str, ...]
     backward: tuple[str, ...]
@@ -106,12 +110,15 @@ class CorePlan(Protocol):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runs:
     """How a core runs its programs: the lines of its forward and backward behind the sizes, why
-    there is no parallel mode, where there is none, and the state that is a running maximum."""
+    there is no parallel mode, where there is none, the state that is a running maximum, and whether
+    Newton's method is a mode, or else why not."""
 
     forward: tuple[str, ...]
     backward: tuple[str, ...]
     sequential: str = ""
     peak: str = ""
+    newton: bool = False
+    wide: str = ""
 
 
 BY_CHUNKS = Runs(
@@ -230,7 +237,7 @@ class Core:
             given_states=_list_lines([self._given_state(carry) for carry in carried]),
             result=self._result(),
             after=self._after(),
-            state_names=names_text(carry.state for carry in carried),
+            **self._solving(),
             modes=self._modes(),
             forward=self.runs.forward,
             backward=self._backward(),
@@ -259,20 +266,46 @@ class Core:
 
     def _after(self) -> str:
         """The states after the last token, each as the spec has it."""
-        if not self._headless():
-            return "after"
-        held = (carry.state in self._headless() for carry, _ in self.states)
-        return tuple_text([f"after[{i}]{'.squeeze(1)' * bare}" for i, bare in enumerate(held)])
+        names, states = names_text(carry.state for carry, _ in self.states), "after"
+        if self._headless():
+            held = (carry.state in self._headless() for carry, _ in self.states)
+            bare = [f"after[{i}]{'.squeeze(1)' * one}" for i, one in enumerate(held)]
+            states = tuple_text(bare)
+        if self.runs.newton:
+            return f"solved_state({names}, {states}, after)"
+        return f"State(zip({names}, {states}, strict=True))"
+
+    def _solving(self) -> dict[str, str]:
+        """What the forward keeps for the backward: the states that Newton's method found."""
+        if not self.runs.newton:
+            return {
+                "saving": "nothing",
+                "saved": "()",
+                "arriving": "outputs, finals = cotangents[:1], cotangents[1:]",
+                "shapes": "forward_shapes",
+            }
+        count = len(self.states)
+        return {
+            "saving": "states that it solved for",
+            "saved": f"outputs[{1 + count} : {1 + 2 * count}]",
+            "arriving": f"kept, outputs, finals = arriving(cotangents, {count})",
+            "shapes": "newton_shapes",
+        }
 
     def _modes(self) -> tuple[str, ...]:
         """The modes that there are; and those that there are not, and why."""
         if not self.runs.sequential:
             return (f"MODES = {names_text((PARALLEL, RECURRENT))}",)
-        reason = self.runs.sequential.replace('"', "'")
-        parts = wrap(reason, 80, drop_whitespace=False, break_long_words=False)
-        texts = (f'        "{part}"' for part in parts)
-        modes = f"MODES = {names_text((RECURRENT,))}"
-        return (modes, "WITHOUT = {", f'    "{PARALLEL}": (', *texts, "    ),", "}")
+        without = {PARALLEL: self.runs.sequential}
+        if not self.runs.newton:
+            without[NEWTON] = self.runs.wide
+        modes = (RECURRENT, NEWTON) if self.runs.newton else (RECURRENT,)
+        lines = [f"MODES = {names_text(modes)}", "WITHOUT = {"]
+        for mode, reason in without.items():
+            text = reason.replace('"', "'")
+            parts = wrap(text, 80, drop_whitespace=False, break_long_words=False)
+            lines += [f'    "{mode}": (', *(f'        "{part}"' for part in parts), "    ),"]
+        return (*lines, "}")
 
     def _backward(self) -> tuple[str, ...]:
         """The run of the programs that find states again and take the adjoint."""

@@ -119,6 +119,7 @@ def _tidy(text: str) -> str:
         ("json", "import json\n"),
         ("pathlib", "import pathlib\n"),
         ("threading", "import threading\n"),
+        ("warnings", "import warnings\n"),
         ("math", "import math\n"),
         ("functional", "from torch.nn import functional\n"),
     ):

@@ -11,7 +11,7 @@ from mixerc.ir.mixer import Input, Mixer, Param, Value
 from mixerc.ir.sorts import Axis, Sort
 from mixerc.plan.nodes import Item
 
-PARALLEL, RECURRENT = "parallel", "recurrent"
+PARALLEL, RECURRENT, NEWTON = "parallel", "recurrent", "newton"
 OPTIONS = ("state", "mode", "chunk", "cu_seqlens", "in_place")
 """What `mix` takes beside inputs and sizes."""
 

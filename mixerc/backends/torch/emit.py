@@ -21,7 +21,8 @@ TORCH = Target(
     needs="torch",
     helpers=(
         *(("torch", "chunks.py"), ("torch", "run.py"), ("torch", "rows.py")),
-        *(("torch", "together.py"), ("torch", "peaks.py")),
+        *(("torch", "together.py"), ("torch", "newton.py"), ("module", "newton.py")),
+        ("torch", "peaks.py"),
         *(("module", "ranges.py"), ("module", "visits.py"), ("module", "cache.py")),
         *(
             ("torch", "decays.py"),
@@ -63,26 +64,45 @@ def emit_recurrence(
     spec: str,
     *,
     sequential: str = "",
+    wide: str = "",
     devices: bool = False,
 ) -> GeneratedModule:
-    """The same for a recurrence; `sequential` says why it has no parallel mode."""
+    """The same for a recurrence; `sequential` says why it has no parallel mode, and `wide` why
+    Newton's method does not give one."""
     moved = [carry.state.removeprefix("d_") for carry, _ in plan.backward.carries]
     states = [carry.state for carry, _ in plan.carries]
     of_states = tuple_text([str(states.index(name)) for name in moved])
     program = "recurrent_piece" if sequential else "recurrent_piece if recurrent else forward_piece"
+    kept = ", kept" if plan.newton is not None else ""
     runs = Runs(
         forward=(
+            *_newton_lines(plan, states),
             f"program = {program}",
             "run = (program, streams, constants, states, size, outputs, cu_seqlens)",
             "return [*outputs, *rows_forward(*run)]",
         ),
-        backward=(f"return rows_backward(programs, {of_states}, *run)",),
+        backward=(f"return rows_backward(programs, {of_states}, *run{kept})",),
         sequential=sequential,
         peak=plan.peak,
+        newton=plan.newton is not None,
+        wide=wide,
     )
     core = Core(mixer, plan, runs, devices=devices)
     kernels = "\n\n".join(_program(view) for view in row_programs(core, plan))
     return module_file(core, kernels, spec, TORCH)
+
+
+def _newton_lines(plan: RecurrencePlan, states: list[str]) -> tuple[str, ...]:
+    """The forward by Newton's method, where there is no other over all rows."""
+    if plan.newton is None:
+        return ()
+    guessed = tuple_text([str(states.index(carry.state)) for carry in plan.newton.guesses])
+    return (
+        "if not recurrent:",
+        f"    programs = (newton_piece, {guessed}, states_piece, recurrent_piece)",
+        "    run = (programs, streams, constants, states, size, outputs, cu_seqlens)",
+        "    return [*outputs, *newton_forward(*run)]",
+    )
 
 
 def emit_landmarks(mixer: Mixer, landmarks: Landmarks, spec: str) -> GeneratedModule:

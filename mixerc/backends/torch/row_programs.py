@@ -19,6 +19,7 @@ ROWS = "rows"
 _SUMMARIES = SUMMARIES | {
     "states": "The states before each row of the piece, and after it.",
     "backward": "The adjoint of the piece, given the states before its rows.",
+    "newton": "A step of Newton's method: from states before rows to better ones, and the output.",
     "peaks": "The running maximum before each row of the piece, and after it.",
 }
 
@@ -42,10 +43,11 @@ class RowScanView:
 
 def row_programs(core: Core, plan: RecurrencePlan) -> tuple[ProgramView, ...]:
     """Every program, in the order of the file."""
-    given = plan.states.boundaries
+    given = {"backward": plan.states.boundaries}
+    if plan.newton is not None:
+        given["newton"] = plan.newton.guesses
     return tuple(
-        _program(name, program, core.loads, given if name == "backward" else ())
-        for name, program in plan.programs
+        _program(name, program, core.loads, given.get(name, ())) for name, program in plan.programs
     )
 
 

@@ -30,6 +30,7 @@ TRITON = Target(
     helpers=(
         *(("triton", "device.py"), ("triton", "scans.py"), ("triton", "start.py")),
         *(("triton", "run.py"), ("triton", "rows.py"), ("triton", "peaks.py")),
+        *(("triton", "newton.py"), ("module", "newton.py")),
     ),
     imports=("triton", "imports.py"),
 )
@@ -50,6 +51,8 @@ BUNDLE = Target(
     helpers=(
         *(("triton", "device.py"), ("triton", "scans.py"), ("triton", "binary.py")),
         *(("triton", "run.py"), ("triton", "rows.py"), ("triton", "peaks.py")),
+        *(("triton", "newton.py"), ("module", "newton.py")),
+        *(("triton", "newton.py"), ("module", "newton.py")),
     ),
     imports=("triton", "imports.py"),
 )
@@ -93,14 +96,18 @@ def emit_recurrence(
     spec: str,
     *,
     sequential: str = "",
+    wide: str = "",
     target: Target = TRITON,
 ) -> GeneratedModule:
-    """The same for a recurrence; `sequential` says why it has no parallel mode."""
+    """The same for a recurrence; `sequential` says why it has no parallel mode, and `wide` why
+    Newton's method does not give one."""
     runs = Runs(
         forward=row_forward_lines(plan),
         backward=row_backward_lines(plan),
         sequential=sequential,
         peak=plan.peak,
+        newton=plan.newton is not None,
+        wide=wide,
     )
     core = Core(mixer, plan, runs, every_axis=True)
     views = row_programs(core, plan, hardware)

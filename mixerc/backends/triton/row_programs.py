@@ -4,19 +4,21 @@ Where every state is a scan, a direction is one kernel over tiles of rows, which
 a tile again from those kept before it: no state of a row is ever in memory. Else see row_by_row.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 
 from mixerc.backends.module.core import Core
-from mixerc.backends.module.layout import laid_out
-from mixerc.backends.triton.carried import state_name
+from mixerc.backends.module.layout import laid_out, tuple_text
+from mixerc.backends.triton.carried import state_dims, state_name
 from mixerc.backends.triton.launches import LaunchView
 from mixerc.backends.triton.row_by_row import RowByRow
 from mixerc.backends.triton.row_kernel import RowView, Scan, row_kernel, scans_of
 from mixerc.backends.triton.row_launches import RowLaunches
 from mixerc.backends.triton.tiling import Hardware
 from mixerc.plan import nodes as n
-from mixerc.plan.distribute import Program
+from mixerc.plan.distribute import Program, Schedule
+from mixerc.plan.newton import Newton
 from mixerc.plan.pairs import Pairs
 from mixerc.plan.recurrence import RecurrencePlan
 
@@ -49,8 +51,15 @@ def row_programs(core: Core, plan: RecurrencePlan, hardware: Hardware) -> tuple[
     recurrent = rows(name="recurrent", program=plan.recurrent).recurrent()
     if plan.forward is None:
         states = rows(name="states", program=plan.states)
-        backward = rows(name="backward", program=plan.backward)
-        return recurrent, states.states(), backward.backward(states.kept)
+        found = states.states()
+        views = [recurrent, found]
+        if plan.newton is not None:
+            views.append(tiles(name="newton", program=plan.newton.program).newton(plan.newton))
+        if in_tiles(plan.backward):
+            backward = tiles(name="backward", program=plan.backward)
+            return *views, backward.of_rows(states.kept)
+        by_rows = rows(name="backward", program=plan.backward)
+        return *views, by_rows.backward(states.kept)
     scans = scans_of(plan.forward.kernels, pairs)
     kept = tuple(carry.state for carry, _ in plan.carries)
     return (
@@ -59,6 +68,12 @@ def row_programs(core: Core, plan: RecurrencePlan, hardware: Hardware) -> tuple[
         recurrent,
         tiles(name="backward", program=plan.backward).backward(scans, kept),
     )
+
+
+def in_tiles(program: Program) -> bool:
+    """Whether one kernel can go over a program's rows a tile at a time: each scan is affine, as
+    adjoints are where no place of a state feeds another."""
+    return all(kernel.schedule != Schedule.ROW_SCAN for kernel in program.kernels)
 
 
 @dataclass(slots=True)
@@ -97,6 +112,37 @@ class _Tiles(RowLaunches):
         kept = ", ".join(f"kept_{index}" for index in range(len(self.program.carries)))
         summary = "The states before each tile of rows, and after the last."
         return self.view(summary, "size", f"({kept},), {self.lasts()}")
+
+    def newton(self, plan: Newton) -> LaunchView:
+        """A step of Newton's method: the output, and the states before all rows, from a guess."""
+        guesses = [half for carry in plan.guesses for half in self.carried(carry)]
+        self._given(guesses, "guess")
+        (_, output), *_ = self.program.outputs
+        carries = [half for carry, _ in self.program.carries for half in self.carried(carry)]
+        named = {"out_0": output} | {f"row_{i}": carry for i, carry in enumerate(carries)}
+        scans = scans_of(self.program.kernels, self.pairs)
+        view = row_kernel("newton_1", scans, self.outs(named), self.doors())
+        given = self.moved() | {"out_0_at": "outputs[0]"}
+        for index, carry in enumerate(carries):
+            lengths = ", ".join(("run.acc", *self.lengths(state_dims(carry))))
+            self.lines += laid_out(f"row_{index} = run.rows({lengths})", 4)
+            given[f"row_{index}_at"] = f"row_{index}"
+        self._blocks(view)
+        self._rows(view, given)
+        rows = tuple_text([f"row_{index}" for index in range(len(carries))])
+        summary = "A step of Newton's method: the output, and the states before all rows."
+        return self.view(summary, "size, outputs, guess", f"{rows}, {self.lasts()}")
+
+    def _given(self, carries: Iterable[n.Carry], where: str) -> None:
+        """States before all rows that are in memory."""
+        for index, carry in enumerate(carries):
+            self.buffers[carry] = f"{where}[{index}]"
+            self.by_rows[carry] = False
+
+    def of_rows(self, kept: list[n.Carry]) -> LaunchView:
+        """The adjoint, where the states before all rows were `kept`."""
+        self._given(kept, "kept")
+        return self.backward((), ())
 
     def backward(self, again: tuple[Scan, ...], kept: tuple[str, ...]) -> LaunchView:
         """The adjoint, from the last tile to the first; `kept` are all states, in order."""

@@ -10,6 +10,7 @@ from mixerc.backends.module.layout import tuple_text
 from mixerc.backends.triton.kernel_view import KernelView
 from mixerc.backends.triton.launches import LaunchView
 from mixerc.backends.triton.row_by_row import ROWS
+from mixerc.backends.triton.row_programs import in_tiles
 from mixerc.backends.triton.tiling import Hardware
 from mixerc.plan.recurrence import RecurrencePlan
 
@@ -27,9 +28,24 @@ def row_forward_lines(plan: RecurrencePlan) -> tuple[str, ...]:
         program += ' if recurrent else (forward_piece, rows_at_once("forward_1", size))'
         program = program.replace("recurrent_piece, 1", "(recurrent_piece, 1)")
     return (
+        *_newton_lines(plan),
         program,
         "run = (program, chunk, streams, constants, states, size, outputs, cu_seqlens, in_place)",
         "return [*outputs, *run_forward(*run, RowRun)]",
+    )
+
+
+def _newton_lines(plan: RecurrencePlan) -> tuple[str, ...]:
+    """The forward by Newton's method, where there is no other over all rows."""
+    if plan.newton is None:
+        return ()
+    halves = [carry.state for carry, _ in plan.carries for _ in range(1 + carry.complex)]
+    guessed = tuple_text([str(halves.index(carry.state)) for carry in plan.newton.guesses])
+    return (
+        "if not recurrent:",
+        f"    programs = (newton_piece, {guessed}, states_piece, recurrent_piece)",
+        '    run = (programs, rows_at_once("newton_1", size), streams, constants, states, size)',
+        "    return [*outputs, *newton_forward(*run, outputs, cu_seqlens)]",
     )
 
 
@@ -38,8 +54,14 @@ def row_backward_lines(plan: RecurrencePlan) -> tuple[str, ...]:
     names = [carry.state for carry, _ in plan.carries]
     moved = (carry.state.removeprefix("d_") for carry, _ in plan.backward.carries)
     of_states = tuple_text([str(names.index(name)) for name in moved])
-    chunk = 'rows_at_once("backward_1", size)' if plan.forward is not None else str(ROWS)
-    return (f"return run_backward(programs, {chunk}, *run, RowRun, {of_states})",)
+    tiled = plan.forward is not None or in_tiles(plan.backward)
+    chunk = 'rows_at_once("backward_1", size)' if tiled else str(ROWS)
+    if plan.newton is None:
+        return (f"return run_backward(programs, {chunk}, *run, RowRun, {of_states})",)
+    return (
+        "kept = None if kept is None else halves_before(kept)",
+        f"return run_backward(programs, {chunk}, *run, RowRun, {of_states}, kept)",
+    )
 
 
 def row_tiles(views: tuple[LaunchView, ...], hardware: Hardware) -> str:

@@ -11,6 +11,9 @@ WITHOUT = {
         "the update is not linear in h (`sigmoid(uz + Rz @ h[t-1]) * h[t-1]`); tokens are"
         " taken one after the other"
     ),
+    "newton": (
+        "`Rz @ h[t-1]` takes places of a state together: its slope is a full matrix"
+    ),
 }
 OPS = f"mixerc_e5c5d34bb43d_{zlib.crc32(__name__.encode()):08x}"
 

@@ -24,7 +24,7 @@ MASKED = (
 )
 RECURRENT = (
     *("s4d", "s5", "lru", "mamba", "rglru", "rwkv4", "mingru", "minlstm", "hgrn", "gateloop"),
-    *("rnn", "gru", "lstm", "slstm"),
+    *("rnn", "gru", "lstm", "slstm", "paragru", "paralstm"),
 )
 
 
@@ -82,9 +82,9 @@ def test_golden(name: str, golden) -> None:
     golden(f"{name}/plan.txt", show_sweeps(made))
 
 
-@pytest.mark.parametrize("name", ["rglru", "rwkv4", "gru"])
+@pytest.mark.parametrize("name", ["rglru", "rwkv4", "gru", "paralstm"])
 def test_golden_recurrences(name: str, golden) -> None:
-    """A scan, a running maximum, a loop over tokens."""
+    """A scan, a running maximum, a loop over tokens, and a step of Newton's method."""
     made, text = lowered(name)
     core = text[text.index("NAME = ") : text.index("LISTS = ")]
     golden(f"{name}/core.py", core)
