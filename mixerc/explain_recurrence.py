@@ -82,6 +82,9 @@ def _traffic(found: Recurrence, sizes: Mapping[str, float]) -> Iterator[str]:
         moved = sum(_moved(kernel, sizes) for kernel in program.kernels)
         least = _floor(program, sizes)
         yield f"  {name:<10}{moved:>12,}{least:>12,}{moved / least:>8.1f}"
+    if plan.newton is not None:
+        yield "A step of Newton's method moves so much; it takes as many as it needs, says how many,"
+        yield "and keeps the states before all tokens for the backward. In Triton a step is one kernel."
     if plan.forward is not None:
         yield "In Triton a direction is one kernel with states in registers; the backward reads its"
         yield f"inputs twice, and states that were kept every {KEPT} tokens or more:"

@@ -112,7 +112,7 @@ def _table(found: Recurrent, setting: Setting, medians: dict[str, float]) -> str
             medians[second] / medians[first],
             medians[f"{second} with backward"] / medians[f"{first} with backward"],
         )
-        lines.append(f"  {'recurrent / parallel':<24}{ratios[0]:>12.2f}{ratios[1]:>16.2f}")
+        lines.append(f"  {f'{second} / {first}':<24}{ratios[0]:>12.2f}{ratios[1]:>16.2f}")
     lines += [*_floor(found, setting, medians), ""]
     return "\n".join([*lines, *growth_lines(setting, medians)])
 

@@ -5,7 +5,7 @@ import warnings
 
 import torch
 
-NEWTON_STEPS = 40
+NEWTON_STEPS = 24
 """Steps after which rows are taken one by one instead."""
 
 

@@ -1,12 +1,17 @@
 """Nonlinear recurrences over all rows of a piece at once, by Newton's method."""
 
+NEWTON_ROWS = 2048
+"""Rows that are solved for at once: where slopes are above 1, what a step gets wrong grows with
+every row, and a first guess is worse the farther it is from a known state."""
+
 
 def newton_forward(programs, streams, constants, states, size, outputs, cu_seqlens):
     """As `rows_forward`, and behind it the states before all rows, and how they were found."""
     kept, said = rows_like(streams, states), newton_numbers(streams)
     program = by_newton(programs, accumulation(streams), said)
     outputs = [*outputs, *kept]
-    lasts = rows_forward(program, streams, constants, states, size, outputs, cu_seqlens)
+    run = (program, streams, constants, states, size, outputs, cu_seqlens)
+    lasts = rows_forward(*run, NEWTON_ROWS)
     return [*lasts, *kept, said]
 
 

@@ -17,12 +17,13 @@ SHORTEST = 16
 """Rows of a block below which no blocks are made."""
 
 
-def pieces_of(streams, states, cu_seqlens):
-    """For each piece the sequences (of the states), the rows of the batch, and its tokens."""
+def pieces_of(streams, states, cu_seqlens, most=math.inf):
+    """For each piece the sequences (of the states), the rows of the batch, and its tokens, of
+    which it has `most` at most."""
     batch, tokens = streams[0].shape[:2]
     bounds = [(0, tokens)] if cu_seqlens is None else itertools.pairwise(cu_seqlens.tolist())
     width = max(max(math.prod(x.shape[1:]) for x in states) * batch, 1)
-    count = max(ELEMENTS // width, SHORTEST)
+    count = min(max(ELEMENTS // width, SHORTEST), most)
     for sequence, (start, stop) in enumerate(bounds):
         own = slice(None) if cu_seqlens is None else slice(sequence, sequence + 1)
         for first in range(start, stop, count):
@@ -61,14 +62,14 @@ def into_tokens(tile, out, tokens):
     out[:, tokens] = tile.transpose(1, 2).to(out.dtype)
 
 
-def rows_forward(program, streams, constants, states, size, outputs, cu_seqlens):
+def rows_forward(program, streams, constants, states, size, outputs, cu_seqlens, most=math.inf):
     """Fills `outputs` piece by piece, and returns the states after the last."""
     keep_freed_memory()
     dtype = accumulation(streams)
     carried = [accumulated(x, dtype).clone() for x in states]
     with torch.inference_mode():
         fixed = [accumulated(x, dtype) for x in constants]
-        for own, tokens in pieces_of(streams, states, cu_seqlens):
+        for own, tokens in pieces_of(streams, states, cu_seqlens, most):
             tiles = rows_tiles(streams, tokens, dtype)
             held = [x[own] for x in carried]
             into = [tile_of(out, tokens, tiles, held) for out in outputs]
