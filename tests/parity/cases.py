@@ -32,6 +32,7 @@ class Case:
     state: str = "S"
     modes: tuple[str, ...] = MODES
     resets: bool = True
+    scaled: bool = True  # its state is kept over the running maximum, where there is one
     derive: Callable[[dict[str, Tensor]], dict[str, Tensor]] = lambda inputs: {}
     derived_streams: tuple[str, ...] = ()
 
@@ -396,6 +397,19 @@ NONLINEAR = (
         loops.lstm,
         heads=1,
         state="h",
+        modes=STEPS,
+    ),
+    case(
+        "slstm",
+        "E=5",
+        {
+            **dict.fromkeys(("ix", "fx", "zx", "px"), "H E"),
+            **dict.fromkeys(("Ri", "Rf", "Rz", "Rp"), SQUARE),
+        },
+        oracles.slstm,
+        loops.slstm,
+        state="h",
+        scaled=False,
         modes=STEPS,
     ),
     case(

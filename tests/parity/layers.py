@@ -31,6 +31,7 @@ with foreign():
         RecurrentGemmaRecurrentBlock,
     )
     from transformers.models.rwkv.modeling_rwkv import RwkvSelfAttention
+    from xlstm import sLSTMLayer, sLSTMLayerConfig
     from yet_another_retnet.retention import MultiScaleRetention
 
 WIDTH = 24
@@ -330,4 +331,39 @@ def lru() -> Whole:
     )
 
 
-LAYERS = (gated_deltanet, lightning, lru, mamba, mamba2, mistral, retnet, rglru, rwkv4)
+class _Projected(nn.Module):
+    """A layer with the projection that the block around it has."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+        self.project = nn.Linear(WIDTH, WIDTH, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.project(self.layer(x))
+
+
+@in_float64
+def slstm() -> Whole:
+    """sLSTM (xlstm) with a biased norm; what it calls its forget gate is the input gate."""
+    config = sLSTMLayerConfig(embedding_dim=WIDTH, num_heads=4, backend="vanilla", dtype="float32")
+    inner = sLSTMLayer(config)
+    inner.group_norm.bias = nn.Parameter(torch.zeros(WIDTH))
+    theirs = _randomise(_Projected(inner))
+    gates = {"ix": inner.fgate, "fx": inner.igate, "zx": inner.zgate, "px": inner.ogate}
+    biases = inner.slstm_cell._bias_.view(4, WIDTH)
+    recurrent = inner.slstm_cell._recurrent_kernel_.unflatten(1, (4, -1)).unbind(1)
+    weights = {
+        **_named({name: gate.weight for name, gate in gates.items()}, "linear.weight"),
+        **_named(dict(zip(gates, biases, strict=True)), "linear.bias"),
+        **dict(zip(("Ri", "Rf", "Rz", "Rp"), recurrent, strict=True)),
+        "u_conv.weight": inner.conv1d.conv.weight,
+        "u_conv.bias": inner.conv1d.conv.bias,
+        "y_layernorm.weight": 1 + inner.group_norm.weight,
+        "y_layernorm.bias": inner.group_norm.bias,
+        "y_linear.weight": theirs.project.weight,
+    }
+    return Whole(spec="slstm", run=theirs, weights=weights, theirs=theirs)
+
+
+LAYERS = (gated_deltanet, lightning, lru, mamba, mamba2, mistral, retnet, rglru, rwkv4, slstm)

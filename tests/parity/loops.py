@@ -337,6 +337,22 @@ def lstm(
     return recurrent(update, ui)
 
 
+def slstm(
+    ix: Tensor, fx: Tensor, zx: Tensor, px: Tensor, Ri: Tensor, Rf: Tensor, Rz: Tensor, Rp: Tensor
+) -> Result:
+    """As the paper has it, without a maximum."""
+    cell, total = torch.zeros_like(ix[:, 0]), torch.zeros_like(ix[:, 0])
+
+    def update(t: int, h: Tensor) -> Tensor:
+        nonlocal cell, total
+        i, f, z, p = (x[:, t] + apply(R, h) for x, R in ((ix, Ri), (fx, Rf), (zx, Rz), (px, Rp)))
+        cell = f.sigmoid() * cell + i.exp() * z.tanh()
+        total = f.sigmoid() * total + i.exp()
+        return p.sigmoid() * cell / total
+
+    return recurrent(update, ix)
+
+
 def paragru(ur: Tensor, uz: Tensor, uh: Tensor, ar: Tensor, az: Tensor, ah: Tensor) -> Result:
     """Each channel by itself."""
 

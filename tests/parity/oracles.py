@@ -30,6 +30,7 @@ with foreign():
     from transformers.models.mamba2 import modeling_mamba2
     from transformers.models.qwen3_next import modeling_qwen3_next
     from transformers.models.rwkv import modeling_rwkv
+    from xlstm.blocks.slstm.src.vanilla import slstm_forward, slstm_forward_pointwise_slstm
     from yet_another_retnet.retention import retention_chunkwise
 
 Result = tuple[Tensor, Tensor | None]
@@ -464,6 +465,20 @@ def lstm(
 ) -> Result:
     """The long short-term memory; the state returned is h (torch)."""
     return _torch_rnn(torch.nn.LSTM, [ui, uf, ug, up], [Ri, Rf, Rg, Rp])
+
+
+@in_float64
+def slstm(
+    ix: Tensor, fx: Tensor, zx: Tensor, px: Tensor, Ri: Tensor, Rf: Tensor, Rz: Tensor, Rp: Tensor
+) -> Result:
+    """Exponential input gates; the state returned is h (xlstm)."""
+    batch, _, heads, size = ix.shape
+    gates = torch.stack([ix, fx, zx, px], dim=2).flatten(2).transpose(0, 1)
+    weights, bias = torch.cat([Ri, Rf, Rz, Rp], dim=-2), torch.zeros(4 * heads * size)
+    first = torch.zeros(4, batch, heads * size)
+    states, last, _ = slstm_forward(gates, first, weights, bias, slstm_forward_pointwise_slstm)
+    o = states[0, 1:].transpose(0, 1).unflatten(-1, (heads, size))
+    return o, last[0].unflatten(-1, (heads, size))
 
 
 @in_float64
