@@ -83,8 +83,8 @@ def _traffic(found: Recurrence, sizes: Mapping[str, float]) -> Iterator[str]:
         least = _floor(program, sizes)
         yield f"  {name:<10}{moved:>12,}{least:>12,}{moved / least:>8.1f}"
     if plan.newton is not None:
-        yield "A step of Newton's method moves so much; it takes as many as it needs, says how many,"
-        yield "and keeps the states before all tokens for the backward. In Triton a step is one kernel."
+        yield "Newton's method takes steps until states settle, and says how many; what it found is"
+        yield "kept for the backward. In Triton a step is one kernel."
     if plan.forward is not None:
         yield "In Triton a direction is one kernel with states in registers; the backward reads its"
         yield f"inputs twice, and states that were kept every {KEPT} tokens or more:"

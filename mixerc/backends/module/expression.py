@@ -61,15 +61,16 @@ class Scope:
     """What names stand for in a text, and how it is computed.
 
     `names` are the attributes of the line's steps, by the identity of their nodes. `counting` is
-    the text of `arange`. `wide`: tensors are taken to float32 at least, as logarithms want it.
-    `index`: the texts that stand for places along axes folded over. `done`: nodes that a
-    statement above has computed, by identity.
+    the text of `arange`, `like` a tensor of the layer's dtype, if there is one. `wide`: tensors are
+    taken to float32 at least, as logarithms want it. `index`: the texts that stand for places along
+    axes folded over. `done`: nodes that a statement above has computed, by identity.
     """
 
     values: Mapping[str, Text]
     step: Callable[["Scope", Step], Text]
     names: Mapping[int, str] = field(default_factory=dict)
     counting: str = "numbers({}, x)"
+    like: str = "x"
     wide: bool = False
     index: Mapping[Axis, str] = field(default_factory=dict)
     done: Mapping[int, Text] = field(default_factory=dict)
@@ -150,6 +151,10 @@ def _apply(expr: Apply, scope: Scope) -> Text:
     values = meet_heads(tuple(printed(operand, scope) for operand in expr.operands))
     kind = expr.sort.kind is Kind.COMPLEX
     tensors = [value for value in values if not value.number]
+    if expr.primitive == "where" and tensors == [values[0]] and scope.like:
+        # A choice between two numbers has the default dtype: one of them is taken to the input's.
+        first = Text(text=f"{scope.like}.new_full((), {values[1].text})")
+        values = (values[0], _widened(first, scope), values[2])
     if not tensors:
         text = apply_text(expr.primitive, tuple(value.operand for value in values))
         return Text(text=text, number=True, is_complex=kind)

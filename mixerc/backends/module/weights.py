@@ -87,7 +87,7 @@ def _drawing(known: dict[str, Text], dims: tuple[str, ...], shape: str) -> Scope
             case _:
                 raise ValueError("an initial value holds no layers")
 
-    return Scope(values=known, step=step, counting="indices({})")
+    return Scope(values=known, step=step, counting="indices({})", like="")
 
 
 def table_dims(line: Input | Param) -> tuple[str, ...]:

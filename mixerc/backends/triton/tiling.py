@@ -42,7 +42,7 @@ class Hardware:
         holds less there, and small tiles make many programs."""
         words = _OF_TOKENS if tokens else self.words
         fitting = (size for size in SIZES if held(*size) <= words)
-        return next(fitting, min(SIZES, key=lambda size: held(*size)))
+        return next(fitting, min(SIZES, key=lambda size: (held(*size), size)))
 
     def least(self, held: Held) -> float:
         """The least that a thread can hold of a kernel."""
@@ -52,9 +52,9 @@ class Hardware:
 HARDWARE = {
     one.name: one
     for one in (
-        Hardware(name="sm_80", words=54, most=66, limit=100, several=66, registers=255),
+        Hardware(name="sm_80", words=52, most=66, limit=100, several=66, registers=255),
         Hardware(name="sm_90", words=79, most=124, limit=180, several=79, registers=255),
-        Hardware(name="sm_100", words=44, most=58, limit=120, several=58, registers=255),
+        Hardware(name="sm_100", words=43, most=58, limit=120, several=58, registers=255),
         Hardware(name="gfx942", words=80, most=200, limit=240, several=200),
     )
 }
