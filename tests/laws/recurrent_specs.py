@@ -77,6 +77,25 @@ o[E] = p[t] + q[t] + r[t-1]
 """One of them forgets everything at each token: it is made of those that do not."""
 TOGETHER = {"turn": TURN, "waves": WAVES, "four": FOUR, "ring": RING}
 
+BEHIND = """mixer behind(E)
+a[E] = x | linear | sigmoid
+w[E], u[E] = x | linear
+state f[E], h[E]
+state g[E] complex
+f[t] = a * f[t-1] + u
+h[t] = tanh(a * h[t-1] + f[t] - f[t-1] * w)
+g[t] = complex(a / 2, w / 9) * g[t-1] + h[t] * u
+o[E] = real(g[t]) + h[t-1] * imag(g[t-1])
+"""
+"""A nonlinear state between a scan that feeds it and a complex one that it feeds."""
+WILD = """mixer wild(E)
+u[E] = x | linear
+state h[E]
+h[t] = 1 - 1.9 * h[t-1] * h[t-1] + u / 1000
+o[E] = h[t]
+"""
+"""A map whose states part by a factor at each token: there is no guess to start from."""
+
 
 @st.composite
 def recurrent_specs(draw: DrawFn) -> str:

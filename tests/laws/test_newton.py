@@ -6,18 +6,13 @@ import pytest
 import torch
 
 from mixerc.runtime.mixer import ModeError
+from mixerc.verify.carry import packed_law
 from mixerc.verify.cases import Case
 from mixerc.verify.causality import causality_law
 from mixerc.verify.modes import states_law
+from tests.laws.recurrent_specs import BEHIND, WILD
 from tests.laws.subjects import BY_NEWTON, check, subject, subject_of_text
 
-WILD = """mixer wild(E)
-u[E] = x | linear
-state h[E]
-h[t] = 1 - 1.9 * h[t-1] * h[t-1] + u / 1000
-o[E] = h[t]
-"""
-"""A map whose states part by a factor at each token: there is no guess to start from."""
 STEEP = """mixer steep(E)
 u[E] = x | linear
 state h[E]
@@ -60,6 +55,14 @@ def test_nothing_is_solved_for_in_no_tokens() -> None:
     o, state = subject("paralstm").run(**inputs, mode="newton")
     assert o.shape[1] == 0
     assert not state["h"].any()
+
+
+@pytest.mark.parametrize("tokens", [1, 40])
+def test_scans_before_and_behind_are_solved_in_the_same_step(tokens: int) -> None:
+    of = subject_of_text(BEHIND)
+    assert of.modes == ("newton", "recurrent")
+    check(states_law(of, Case(tokens=tokens, batch=2, axes={"E": 3})))
+    check(packed_law(of, Case(tokens=tokens + 9, axes={"E": 3}), (0, 4, 4, tokens + 9), "newton"))
 
 
 @pytest.mark.parametrize("tokens", [1, 2, 40])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.laws.subjects import LINEAR, every_linear
+from tests.laws.subjects import BY_NEWTON, BY_TOKEN, LINEAR, MASKED, SCANS
 
 MIXERC = (sys.executable, "-c", "from mixerc.cli import main; main()")
 WHOLE = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
@@ -34,7 +34,7 @@ for name in state:
 
 
 @pytest.mark.gpu
-@every_linear
+@pytest.mark.parametrize("name", [*LINEAR, *MASKED, *SCANS, *BY_TOKEN, *BY_NEWTON])
 def test_every_law(name: str, tmp_path: Path) -> None:
     command = [*MIXERC, "verify", name, "--quick", "--target", "triton", "--device", "cuda"]
     done = subprocess.run(

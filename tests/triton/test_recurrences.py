@@ -10,7 +10,7 @@ from mixerc.verify.cases import Case, random_case
 from mixerc.verify.causality import rows_law
 from mixerc.verify.modes import reference_law, states_law
 from mixerc.verify.precision import precision_law
-from tests.laws.recurrent_specs import TOGETHER
+from tests.laws.recurrent_specs import BEHIND, TOGETHER, WILD
 from tests.laws.subjects import BY_NEWTON, BY_TOKEN, SCANS, check, subject, subject_of_text
 
 every_recurrence = pytest.mark.parametrize("name", [*SCANS, *BY_TOKEN, *BY_NEWTON])
@@ -60,6 +60,25 @@ def test_states_that_are_solved_together(text: str) -> None:
     of = subject_of_text(text, "triton")
     check(states_law(of, Case(tokens=41, batch=2, axes={"E": 3})))
     check(packed_law(of, Case(tokens=23, axes={"E": 3}), (0, 4, 4, 23), "parallel"))
+
+
+def test_newton_solves_scans_before_and_behind_in_the_same_step() -> None:
+    """The states that it kept come in halves, where they are complex."""
+    of = subject_of_text(BEHIND, "triton")
+    check(states_law(of, Case(tokens=41, batch=2, axes={"E": 3})))
+    check(packed_law(of, Case(tokens=23, axes={"E": 3}), (0, 4, 4, 20), "newton"))
+
+
+@pytest.mark.filterwarnings("ignore:.* encountered in:RuntimeWarning")  # numpy, interpreting
+def test_what_does_not_settle_is_taken_in_turn() -> None:
+    of = subject_of_text(WILD, "triton")
+    u = torch.randn(2, 60, 1, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    with pytest.warns(RuntimeWarning, match="are taken one by one"):
+        o, state = of.run(u=u, mode="newton")
+    want, last = of.run(u=u, mode="recurrent")
+    assert torch.equal(o[:, -1], want[:, -1])
+    assert torch.equal(state["h"], last["h"])
+    assert 0 < state.newton.left < 120
 
 
 @pytest.mark.parametrize("name", ["mamba", "lru", "rwkv4", "slstm", "paragru"])

@@ -14,7 +14,7 @@ from mixerc.source import read_source
 from mixerc.verify.cases import draw, random_case
 from mixerc.verify.subject import Subject, subject_of
 
-KINDS = ("mingru", "lru", "mamba", "rwkv4", "gru", "s4d")
+KINDS = ("mingru", "lru", "mamba", "rwkv4", "gru", "s4d", "paralstm")
 DOUBLE = torch.float64
 
 
@@ -57,13 +57,18 @@ def test_gradcheck(name: str) -> None:
 
 @pytest.mark.parametrize("name", KINDS)
 def test_opcheck(name: str) -> None:
+    for mode in compiled(name).modes:
+        check_ops(name, mode)
+
+
+def check_ops(name: str, mode: str) -> None:
     of = compiled(name)
     module, found = of.run.module, []
     apply = module.Mix.apply
     module.Mix.apply = lambda *given: found.append(given) or apply(*given)
     try:
         own = {n: x for n, x in of.sizes.items() if n in module.GIVEN}
-        module.mix(**inputs_of(name), **own)
+        module.mix(**inputs_of(name), **own, mode=mode)
     finally:
         module.Mix.apply = apply
     settings, cu_seqlens, *tensors = found[0]
@@ -72,36 +77,46 @@ def test_opcheck(name: str) -> None:
     given = (settings[1:], cu_seqlens)
     forward = (streams, constants, states, *given, bool(settings[0]))
     torch.library.opcheck(module.FORWARD.default, forward, test_utils=checks)
-    cotangents = [torch.ones_like(x) for x in module.FORWARD(*forward)]
+    made = module.FORWARD(*forward)
+    cotangents = [*module.saved_of(made), *map(torch.ones_like, made)]
     backward = (streams, constants, states, cotangents, *given)
     torch.library.opcheck(module.BACKWARD.default, backward, test_utils=checks)
 
 
-@pytest.mark.parametrize("name", ["mingru", "mamba", "rwkv4", "gru"])
-def test_torch_compile_whole_graph_over_lengths(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [(name, "parallel") for name in ("mingru", "mamba", "rwkv4")]
+    + [("gru", "recurrent"), ("paralstm", "newton")],
+)
+def test_torch_compile_whole_graph_over_lengths(name: str, mode: str) -> None:
     torch._dynamo.reset()
     of = compiled(name)
     mix, own = of.run.module.mix, {n: x for n, x in of.sizes.items() if n in of.run.module.GIVEN}
     graph = torch.compile(
-        lambda **given: mix(**given, **own)[0], fullgraph=True, dynamic=True, backend="aot_eager"
+        lambda **given: mix(**given, **own, mode=mode)[0],
+        fullgraph=True,
+        dynamic=True,
+        backend="aot_eager",
     )
     for tokens in (9, 5):
         inputs = inputs_of(name, tokens=tokens)
-        want = gradients(lambda **given: of.run(**given)[0], inputs)
+        want = gradients(lambda **given: of.run(**given, mode=mode)[0], inputs)
         got = gradients(graph, inputs)
         for n, d in want.items():
             torch.testing.assert_close(got[n], d)
 
 
-@pytest.mark.parametrize("name", ["mingru", "lru", "rwkv4"])
+@pytest.mark.parametrize("name", ["mingru", "lru", "rwkv4", "paralstm"])
 def test_per_sample_gradients(name: str) -> None:
     of, inputs = compiled(name), inputs_of(name)
+    mode = of.modes[0]
     streams = {n: x for n, x in inputs.items() if n in of.run.streams}
     others = {n: x for n, x in inputs.items() if n not in streams}
-    want = gradients(lambda **given: of.run(**given, **others)[0], streams)
+    want = gradients(lambda **given: of.run(**given, **others, mode=mode)[0], streams)
 
     def loss(given: dict[str, Tensor]) -> Tensor:
-        return scalar(of.run(**{n: x[None] for n, x in given.items()}, **others)[0])
+        own = {n: x[None] for n, x in given.items()}
+        return scalar(of.run(**own, **others, mode=mode)[0])
 
     got = torch.func.vmap(torch.func.grad(loss))(streams)
     for n, d in want.items():
