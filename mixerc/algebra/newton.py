@@ -16,8 +16,9 @@ from mixerc.ir.sorts import Kind
 from mixerc.ir.walk import walk
 
 
-def check_slopes(states: tuple[State, ...], updates: Mapping[str, Expr]) -> None:
-    """Raises NotLinear where the slopes of some states that are solved together are not small."""
+def check_slopes(states: tuple[State, ...], updates: Mapping[str, Expr], peak: str) -> None:
+    """Raises NotLinear where the slopes of some states that are solved together are not small;
+    `peak` is the running maximum, if there is one, which starts where nothing has a slope."""
     names = frozenset(state.name for state in states)
     if len(states) > MOST:
         reason = f"{len(states)} states feed one another, and steps of more than {MOST} are dear"
@@ -30,6 +31,10 @@ def check_slopes(states: tuple[State, ...], updates: Mapping[str, Expr]) -> None
             reason = f"{state.name} is complex, and the slope of its update is no complex number"
             raise NotLinear(reason, state.span)
         _check_places(updates[state.name], names)
+    if peak in names:
+        others = " and ".join(sorted(names - {peak}))
+        reason = f"{others} feed a running maximum, which starts at -inf: it has no slope there"
+        raise NotLinear(reason, states[-1].span)
 
 
 def _check_places(update: Expr, names: frozenset[str]) -> None:

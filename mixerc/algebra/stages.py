@@ -146,13 +146,13 @@ def _stage(
             reason=reason,
             span=leaves.span,
             family=family,
-            wide=_wide(own, updates),
+            wide=_wide(own, updates, peak),
         )
 
 
-def _wide(states: tuple[State, ...], updates: dict[str, Expr]) -> NotLinear | None:
+def _wide(states: tuple[State, ...], updates: dict[str, Expr], peak: str) -> NotLinear | None:
     try:
-        check_slopes(states, updates)
+        check_slopes(states, updates, peak)
     except NotLinear as found:
         return found
     return None

@@ -143,7 +143,20 @@ d[t] = tanh(c[t-1])
 e[t] = tanh(d[t-1])
 o[E] = e[t]
 """
-    for text, reason in ((complex_text, "is no complex number"), (five, "more than 4")):
+    over_maximum = """mixer m(E)
+i[E], f[E], z[E] = x | linear
+state c[E], n[E], h[E]
+c[t] = sigmoid(f + h[t-1]) * c[t-1] + exp(i) * z
+n[t] = sigmoid(f + h[t-1]) * n[t-1] + exp(i)
+h[t] = c[t] / n[t]
+o[E] = h[t]
+"""
+    refused = (
+        (complex_text, "is no complex number"),
+        (five, "more than 4"),
+        (over_maximum, "c and h and n feed a running maximum"),
+    )
+    for text, reason in refused:
         mixer = front(Source(text=text, file="m", folder=None))
         assert isinstance(mixer, Mixer)
         mode = next(mode for mode in classify(mixer).modes if mode.name == "newton")
