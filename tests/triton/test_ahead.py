@@ -19,8 +19,8 @@ NONLINEAR = ("rnn", "gru", "lstm", "slstm", "paragru", "paralstm")
 SPILLS = {
     "gsa": ("sm_90",),
     "kda": ("sm_80",),
-    "rwkv7": ("sm_80", "sm_90", "sm_100"),
-    "deltaproduct": tuple(SHARED),
+    "rwkv7": ("sm_90", "sm_100"),
+    "deltaproduct": ("sm_80", "sm_90", "sm_100"),
 }
 """Where the largest kernels, with decays and two states, vectors or steps, still need some bytes of
 stack: the data says how many."""
