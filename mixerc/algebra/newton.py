@@ -39,7 +39,14 @@ def check_slopes(states: tuple[State, ...], updates: Mapping[str, Expr], peak: s
 
 def _check_places(update: Expr, names: frozenset[str]) -> None:
     for expr in walk(update):
-        if isinstance(expr, Apply | Read | Number) or not reads_state(expr, names):
+        if isinstance(expr, Read | Number) or not reads_state(expr, names):
+            continue
+        if expr.sort.kind is Kind.COMPLEX:
+            reason = (
+                f"`{show_expr(expr)}` makes a complex number of a state, which has no one slope"
+            )
+            raise NotLinear(reason, expr.span)
+        if isinstance(expr, Apply):
             continue
         reason = f"`{show_expr(expr)}` takes places of a state together: its slope is a full matrix"
         raise NotLinear(reason, expr.span)

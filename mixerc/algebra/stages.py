@@ -73,6 +73,12 @@ class Recurrence:
         return self.obstacle is not None and self.wide is None
 
     @property
+    def bent(self) -> frozenset[str]:
+        """The states that no scan solves."""
+        stages = (stage for stage in self.stages if stage.scan is None)
+        return frozenset(state.name for stage in stages for state in stage.states)
+
+    @property
     def wide(self) -> NotLinear | None:
         """What keeps Newton's method from it: the first slope that is not small."""
         return next((stage.wide for stage in self.stages if stage.wide is not None), None)

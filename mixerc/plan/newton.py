@@ -15,7 +15,7 @@ from mixerc.plan.adjoint import adjoint
 from mixerc.plan.build import Builder
 from mixerc.plan.chunk_function import rebuilt
 from mixerc.plan.distribute import Program
-from mixerc.plan.node_affine import affine_forms, peak_form
+from mixerc.plan.node_affine import affine_forms
 from mixerc.plan.staged import Carries, groups_of, staged
 from mixerc.plan.verify import verify
 
@@ -29,17 +29,18 @@ class Newton:
     guesses: tuple[n.Carry, ...]
 
 
-def newton_plan(function: n.ChunkFunction) -> Newton:
-    """The step for the equations over rows; every slope must be taken place by place."""
-    step = _Step(replace(function, still=frozenset()))
+def newton_plan(function: n.ChunkFunction, bent: frozenset[str]) -> Newton:
+    """The step for the equations over rows, of which those of the states `bent` are not affine;
+    every slope must be taken place by place."""
+    step = Step(replace(function, still=frozenset()), bent)
     return Newton(program=verify(staged(step.function())), guesses=tuple(step.guesses))
 
 
-class _Step:
+class Step:
     """Replaces one group of states after the other; `by` has what stands for what."""
 
-    def __init__(self, given: n.ChunkFunction) -> None:
-        self.given = given
+    def __init__(self, given: n.ChunkFunction, bent: frozenset[str]) -> None:
+        self.given, self.bent = given, bent
         self.b = Builder()
         for node in given.nodes:
             self.b.intern(node)
@@ -51,7 +52,7 @@ class _Step:
         """The equations of a step."""
         for group in groups_of(self.given):
             now = tuple((carry, rebuilt(self.b, after, self.by)) for carry, after in group)
-            made = now if self._is_scan(now) else self._tangents(now)
+            made = self._tangents(now) if group[0][0].state in self.bent else now
             for (carry, after), pair in zip(group, made, strict=True):
                 self.solved[carry] = pair
                 self.by[after] = pair[1]
@@ -63,11 +64,6 @@ class _Step:
         return replace(
             self.given, nodes=self.b.nodes, outputs=tuple(outputs), carries=carries, handed=()
         )
-
-    def _is_scan(self, group: Carries) -> bool:
-        if affine_forms(self.b, group) is not None:
-            return True
-        return len(group) == 1 and peak_form(self.b, *group[0]) is not None
 
     def _tangents(self, group: Carries) -> Carries:
         """The group's states by other names, with the tangents of their updates."""

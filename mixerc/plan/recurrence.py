@@ -75,7 +75,7 @@ def recurrence_plan(found: Recurrence) -> RecurrencePlan:
         states=verify(staged(states_only(function), boundaries=True)),
         backward=verify(staged(adjoint(function), reverse=True)),
         peak=found.peak.name if found.peak is not None else "",
-        newton=newton_plan(function) if found.newton else None,
+        newton=newton_plan(function, found.bent) if found.newton else None,
     )
 
 

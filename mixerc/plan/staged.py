@@ -8,6 +8,7 @@ again by the maps that need it, for all rows at once.
 from collections.abc import Iterable
 from dataclasses import replace
 
+from mixerc.algebra.together import MOST
 from mixerc.plan import nodes as n
 from mixerc.plan.build import Builder
 from mixerc.plan.distribute import (
@@ -22,8 +23,6 @@ from mixerc.plan.distribute import (
 from mixerc.plan.node_affine import Forms, affine_forms, peak_form
 
 Carries = tuple[tuple[n.Carry, n.Node], ...]
-MOST_TOGETHER = 4
-"""States that a scan solves together: steps are composed as matrices of so many rows."""
 
 
 def staged(
@@ -91,7 +90,7 @@ class _Stages:
         return True
 
     def _forms(self, group: Carries) -> Forms | None:
-        return affine_forms(self.b, group) if len(group) <= MOST_TOGETHER else None
+        return affine_forms(self.b, group) if len(group) <= MOST else None
 
     def _by_rows(self, group: Carries, unsolved: set[n.Carry]) -> None:
         nodes = self.b.nodes

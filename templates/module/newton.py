@@ -11,8 +11,8 @@ NEWTON_STEPS = 24
 
 class Newton:
     """How the states were found: `steps` of the method (of the piece that took the most), the
-    `residual` (by how much the last step still moved a state, of the largest) and how many rows
-    were `left` to be taken one by one. Reading them waits for the device."""
+    `residual` (by how much the last step still moved a state, of the largest near it) and how many
+    rows were `left` to be taken one by one. Reading them waits for the device."""
 
     def __init__(self, numbers):
         self.numbers = numbers.detach()
@@ -27,7 +27,7 @@ class Newton:
 
     @property
     def left(self):
-        return int(self.numbers[..., 2].max())
+        return int(self.numbers[..., 2].sum())
 
     def __repr__(self):
         return f"Newton(steps={self.steps}, residual={self.residual:.1e}, left={self.left})"
@@ -43,37 +43,44 @@ def solved_state(names, states, after):
 class Settling:
     """The rows whose states have settled, step by step: what they are does not change any more.
 
-    A step squares the distance to the solution, to within rounding. The states before a row have
-    settled where a step moves all up to them by no more than that, or by little and no less than
-    the step before; nothing of it depends on later rows, or on another row of the batch.
+    A step squares the distance to the solution, to within rounding. A row has settled where two
+    steps running move no state before it, or before an earlier row, by more than rounding, or by
+    little and no less than the step before, and where what it leads to is finite. Nothing of it
+    depends on later rows, or on another row of the batch (packed sequences may be one of these).
     """
 
     def __init__(self, dtype):
         self.least = 4 * torch.finfo(dtype).eps
-        self.little = torch.finfo(dtype).eps ** 0.5
-        self.steps, self.moved, self.rows, self.done = 0, math.inf, None, False
+        self.little = torch.finfo(dtype).eps ** 0.75
+        self.steps, self.moved, self.small = 0, math.inf, False
+        self.rows, self.done = None, False
 
-    def after(self, guess, found, first):
-        """The next guess, from the states before a step and behind it, which began at `first`."""
+    def after(self, guess, found, lasts, first):
+        """The next guess, from the states before a step and behind it, and those that its last row
+        leads to; the first guess was `first`."""
         moved = torch.stack([moves(*pair) for pair in zip(guess, found, strict=True)]).amax(0)
         slow = (moved <= self.little) & (moved > self.moved / 4)
-        settled = ((moved <= self.least) | slow).to(torch.int8).cummin(1).values > 0
-        self.steps, self.moved, self.rows = self.steps + 1, moved, settled
-        self.done = bool(settled.all())
+        small = (moved <= self.least) | slow
+        settled = small & self.small & leads_on(moved, lasts)
+        settled = settled.to(torch.int8).cummin(1).values > 0
+        self.steps, self.moved, self.small, self.rows = self.steps + 1, moved, small, settled
+        told = torch.stack((settled.all(), settled.any(), moved.isfinite().all())).tolist()
+        self.done, some, finite = told if settled.numel() else (True, True, True)
         if self.done:
             return guess
-        if not bool(moved[:, -1].isfinite().all()):  # what has overflowed starts anew
+        if not finite:  # what has overflowed starts anew
             pairs = zip(found, first, strict=True)
             found = [torch.where(x.isfinite(), x, start) for x, start in pairs]
-        if not bool(settled[:, :1].any()):
+        if not some:
             return found
         pairs = zip(guess, found, strict=True)
         return [torch.where(along_rows(settled, x), x, y) for x, y in pairs]
 
     @property
     def residual(self):
-        """How far the last step still moved a state, of the largest."""
-        return float(self.moved.amax()) if self.steps and self.moved.numel() else 0.0
+        """How far the last step still moved a state, of the largest there."""
+        farthest = float(self.moved.amax()) if self.steps and self.moved.numel() else 0.0
+        return farthest if math.isfinite(farthest) else math.inf
 
     @property
     def lost(self):
@@ -82,11 +89,24 @@ class Settling:
 
 
 def moves(before, after):
-    """How far the farthest state up to each row moved, of the largest one: [B, rows]."""
+    """How far the farthest state up to each row moved: [B, rows]. It is measured by the largest
+    state of the row and of the 15 rows before it, so that no state is by one that is long past."""
     others = tuple(i for i in range(after.dim()) if i not in (0, 2))
-    far = (after - before).abs().amax(others).cummax(1).values
-    largest = after.abs().amax(others).cummax(1).values
-    return far / largest.clamp(min=torch.finfo(after.dtype).tiny)
+    largest = after.abs().amax(others)
+    for shift in (1, 2, 4, 8):
+        earlier = torch.nn.functional.pad(largest, (shift, 0))[:, : largest.shape[1]]
+        largest = torch.maximum(largest, earlier)
+    least = torch.finfo(after.dtype).tiny
+    far = (after - before).abs().amax(others) / largest.clamp(min=least)
+    return far.cummax(1).values
+
+
+def leads_on(moved, lasts):
+    """Whether what each row leads to is finite: the states before the next one, or the last."""
+    end = [x.isfinite().reshape(x.shape[0], -1).all(1) for x in lasts]
+    last = torch.stack(end).all(0)
+    last = last if last.shape[0] == moved.shape[0] else last.all().expand(moved.shape[0])
+    return torch.cat((moved[:, 1:].isfinite(), last[:, None]), 1)[:, : moved.shape[1]]
 
 
 def along_rows(rows, like):
@@ -100,8 +120,8 @@ def taken_in_turn(settling, solved, lasts, in_turn, turned):
     rows = settling.rows
     warnings.warn(
         f"Newton's method did not settle over {rows.shape[1]} rows: step {settling.steps} moved "
-        f"states by {settling.residual:.1e} of the largest; {int((~rows).sum())} rows are taken "
-        "one by one",
+        f"states by {settling.residual:.1e} of the largest near; {int((~rows).sum())} rows are "
+        "taken one by one",
         RuntimeWarning,
         stacklevel=2,
     )

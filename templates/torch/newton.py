@@ -25,10 +25,11 @@ def by_newton(programs, dtype, said):
         settling, guess = Settling(dtype), first
         while not settling.done and not settling.lost:
             made, lasts = step(rows, streams, constants, states, size, guess)
-            guess = settling.after(guess, [made[1 + i] for i in guessed], first)
+            found, ends = ([values[i] for i in guessed] for values in (made[1:], lasts))
+            guess = settling.after(guess, found, ends, first)
         said[:, 0].clamp_(min=settling.steps)
+        said[:, 1].clamp_(min=settling.residual)
         if settling.done:
-            said[:, 1].clamp_(min=settling.residual)
             return made, lasts
         said[:, 2] += (~settling.rows).sum(1)
         before, turned = find_states(rows, streams, constants, states, size)

@@ -12,16 +12,16 @@ def newton_forward(programs, chunk, streams, constants, states, size, outputs, c
     firsts = [placed(accumulated(x, run.acc)) for x in states]
     flat, said = [run.flat(x) for x in outputs], newton_numbers(streams)
     first = [as_batch(starts_of(firsts[i], run, cu_seqlens), streams) for i in guessed]
+    places = [i + sum(x.is_complex() for x in states[:i]) for i in guessed]  # behind halves
     settling, guess = Settling(run.acc), first
     while not settling.done and not settling.lost:
         given = [flat_rows(x) for x in guess]
         found, lasts = step(run, *held, firsts, size, flat, given)
         solved = [as_batch(x, streams) for x in found]
-        guess = settling.after(guess, [solved[i] for i in guessed], first)
-    said[:, 0] = settling.steps
-    if settling.done:
-        said[:, 1] = settling.residual
-    else:
+        ends = [lasts[i] for i in guessed]
+        guess = settling.after(guess, [solved[i] for i in places], ends, first)
+    said[:, 0], said[:, 1] = settling.steps, settling.residual
+    if not settling.done:
         said[:, 2] = (~settling.rows).sum(1)
         turn, other = RowRun(streams, states, 1, cu_seqlens), [torch.empty_like(x) for x in flat]
         before, _ = find_states(turn, *held, firsts, size)

@@ -80,8 +80,8 @@ TOGETHER = {"turn": TURN, "waves": WAVES, "four": FOUR, "ring": RING}
 BEHIND = """mixer behind(E)
 a[E] = x | linear | sigmoid
 w[E], u[E] = x | linear
-state f[E], h[E]
 state g[E] complex
+state f[E], h[E]
 f[t] = a * f[t-1] + u
 h[t] = tanh(a * h[t-1] + f[t] - f[t-1] * w)
 g[t] = complex(a / 2, w / 9) * g[t-1] + h[t] * u

@@ -45,6 +45,50 @@ def test_it_settles_in_few_steps(name: str, dtype: torch.dtype) -> None:
     assert "left=0" in repr(state.newton)
 
 
+ROOT = """mixer root(E)
+u[E] = x | linear
+state h[E]
+h[t] = sqrt(abs(h[t-1])) + u
+o[E] = h[t]
+"""
+"""A slope that is infinite where the state starts."""
+
+
+@pytest.mark.parametrize("tokens", [1, 30])
+def test_an_infinite_slope_is_not_taken_for_settled(tokens: int) -> None:
+    of, u = subject_of_text(ROOT), torch.rand(2, tokens, 1, 3, dtype=torch.float64)
+    with pytest.warns(RuntimeWarning, match="are taken one by one"):
+        o, state = of.run(u=u, mode="newton")
+    want, _ = of.run(u=u, mode="recurrent")
+    assert torch.equal(o, want)
+    assert state.newton.left == 2 * tokens
+
+
+def test_what_is_long_past_is_no_measure() -> None:
+    """A first state of 1e4: what is near 1 afterwards is still right to rounding."""
+    text = WILD.replace("1 - 1.9 * h[t-1] * h[t-1] + u / 1000", "(h[t-1] + sin(h[t-1])) / 2 + u")
+    of = subject_of_text(text)
+    u = torch.randn(1, 300, 2, 3, generator=torch.Generator().manual_seed(1))
+    first = {"h": torch.full((1, 2, 3), 1e4)}
+    o, state = of.run(u=u, state=first, mode="newton")
+    want, _ = of.run(u=u, state=first, mode="recurrent")
+    assert state.newton.left == 0
+    torch.testing.assert_close(o[:, -100:], want[:, -100:], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("update", ["max(h[t-1] - 0.1, u)", "max(h[t-1] / 2, u) + h[t-1] / 4"])
+def test_a_maximum_has_a_slope(update: str) -> None:
+    of = subject_of_text(WILD.replace("1 - 1.9 * h[t-1] * h[t-1] + u / 1000", update))
+    assert of.modes == ("newton", "recurrent")
+    check(states_law(of, Case(tokens=30, batch=2, axes={"E": 3})))
+
+
+def test_what_was_said_is_of_the_call_and_of_no_copy() -> None:
+    _, state = subject("paragru").run(**drawn("paragru", 5, 3, torch.float32), mode="newton")
+    assert state.newton.steps > 0
+    assert state.detach().newton is None
+
+
 def test_without_it_a_state_says_nothing_of_it() -> None:
     _, state = subject("paragru").run(**drawn("paragru", 5, 3, torch.float32), mode="recurrent")
     assert state.newton is None

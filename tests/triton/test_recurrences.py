@@ -69,6 +69,23 @@ def test_newton_solves_scans_before_and_behind_in_the_same_step() -> None:
     check(packed_law(of, Case(tokens=23, axes={"E": 3}), (0, 4, 4, 20), "newton"))
 
 
+READ = """mixer read(E, N)
+u[E] = x | linear
+b[N] = x | linear
+state h[E, N]
+h[t] = tanh(h[t-1] * b + u)
+o[E] = {output}
+"""
+
+
+@pytest.mark.parametrize("output", ["h[t] @ b", "sum[N](h[t-1])", "max[N](h[t-1])"])
+@pytest.mark.parametrize("places", [5, 70])
+def test_what_is_summed_over_a_state(output: str, places: int) -> None:
+    """Places of a tile past the end of an axis are in no sum; programs add up their parts."""
+    of = subject_of_text(READ.format(output=output), "triton")
+    check(states_law(of, Case(tokens=5, batch=1, heads=1, axes={"E": 3, "N": places})))
+
+
 @pytest.mark.filterwarnings("ignore:.* encountered in:RuntimeWarning")  # numpy, interpreting
 def test_what_does_not_settle_is_taken_in_turn() -> None:
     of = subject_of_text(WILD, "triton")

@@ -287,7 +287,7 @@ class Core:
         count = len(self.states)
         return {
             "saving": "states that it solved for",
-            "saved": f"outputs[{1 + count} : {1 + 2 * count}]",
+            "saved": f"outputs[{1 + count}:{1 + 2 * count}]",
             "arriving": f"kept, outputs, finals = arriving(cotangents, {count})",
             "shapes": "newton_shapes",
         }

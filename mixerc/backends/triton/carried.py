@@ -3,7 +3,7 @@
 A complex state is two variables, one for each half.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from mixerc.backends.module.identifiers import identifier
 from mixerc.backends.triton.body import Body
@@ -47,11 +47,22 @@ def whole(value: Value, state: Value) -> str:
     return f"{text} + tl.zeros_like({state.text})" if missing else text
 
 
-def advance(body: Body, states: Iterable[Value], values: Iterable[Value]) -> None:
-    """The next states in the places of the states, all of them at once."""
+def advance(
+    body: Body,
+    scope: Scope,
+    states: Iterable[Value],
+    values: Iterable[Value],
+    summed: Collection[str],
+) -> None:
+    """The next states in the places of the states, all of them at once; past the end of axes that
+    are `summed` on the way they stay 0."""
     pairs = tuple(zip(states, values, strict=True))
     for state, value in pairs:
-        body.put(f"next_{state.text} = {whole(value, state)}")
+        text = whole(value, state)
+        for axis in (x for x in state.dims if x in summed and x not in value.zero):
+            inside = aligned(Value(text=f"{scope.index(axis)}_in", dims=(axis,)), state.dims)
+            text = f"tl.where({inside}, {text}, 0.0)"
+        body.put(f"next_{state.text} = {text}")
         body.tiles[f"next_{state.text}"] = state.dims
     for state, _ in pairs:
         body.put(f"{state.text} = next_{state.text}")

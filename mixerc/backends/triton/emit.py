@@ -52,7 +52,6 @@ BUNDLE = Target(
         *(("triton", "device.py"), ("triton", "scans.py"), ("triton", "binary.py")),
         *(("triton", "run.py"), ("triton", "rows.py"), ("triton", "peaks.py")),
         *(("triton", "newton.py"), ("module", "newton.py")),
-        *(("triton", "newton.py"), ("module", "newton.py")),
     ),
     imports=("triton", "imports.py"),
 )

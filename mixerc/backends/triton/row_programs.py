@@ -86,8 +86,13 @@ class _Tiles(RowLaunches):
         view = row_kernel(f"{self.name}_1", scans, self.outs(named), self.doors())
         given = self.moved()
         self._blocks(view)
+        self._filled(view, given, named)
+        return self.view(_SUMMARIES[self.name], "size, outputs", self.lasts())
+
+    def _filled(self, view: RowView, given: dict[str, str], outputs: dict[str, n.Node]) -> None:
+        """The launch, into the outputs, or into parts of them that are added up behind it."""
         added = []
-        for index, (name, node) in enumerate(named.items()):
+        for index, (name, node) in enumerate(outputs.items()):
             parts = tuple(axis for axis in view.parts if axis not in node.axes)
             given[f"{name}_at"] = f"outputs[{index}]"
             if parts:
@@ -98,7 +103,6 @@ class _Tiles(RowLaunches):
                 added.append(f"outputs[{index}].copy_(made_{index}.sum(0))")
         self._rows(view, given)
         self.lines += added
-        return self.view(_SUMMARIES[self.name], "size, outputs", self.lasts())
 
     def states(self, scans: tuple[Scan, ...]) -> LaunchView:
         """The states before each tile of rows."""
@@ -117,18 +121,18 @@ class _Tiles(RowLaunches):
         """A step of Newton's method: the output, and the states before all rows, from a guess."""
         guesses = [half for carry in plan.guesses for half in self.carried(carry)]
         self._given(guesses, "guess")
-        (_, output), *_ = self.program.outputs
+        outputs = {"out_0": self.program.outputs[0][1]}
         carries = [half for carry, _ in self.program.carries for half in self.carried(carry)]
-        named = {"out_0": output} | {f"row_{i}": carry for i, carry in enumerate(carries)}
+        named = outputs | {f"row_{i}": carry for i, carry in enumerate(carries)}
         scans = scans_of(self.program.kernels, self.pairs)
         view = row_kernel("newton_1", scans, self.outs(named), self.doors())
-        given = self.moved() | {"out_0_at": "outputs[0]"}
+        given = self.moved()
         for index, carry in enumerate(carries):
             lengths = ", ".join(("run.acc", *self.lengths(state_dims(carry))))
             self.lines += laid_out(f"row_{index} = run.rows({lengths})", 4)
             given[f"row_{index}_at"] = f"row_{index}"
         self._blocks(view)
-        self._rows(view, given)
+        self._filled(view, given, outputs)
         rows = tuple_text([f"row_{index}" for index in range(len(carries))])
         summary = "A step of Newton's method: the output, and the states before all rows."
         return self.view(summary, "size, outputs, guess", f"{rows}, {self.lasts()}")

@@ -39,8 +39,8 @@ def _newton_lines(plan: RecurrencePlan) -> tuple[str, ...]:
     """The forward by Newton's method, where there is no other over all rows."""
     if plan.newton is None:
         return ()
-    halves = [carry.state for carry, _ in plan.carries for _ in range(1 + carry.complex)]
-    guessed = tuple_text([str(halves.index(carry.state)) for carry in plan.newton.guesses])
+    states = [carry.state for carry, _ in plan.carries]
+    guessed = tuple_text([str(states.index(carry.state)) for carry in plan.newton.guesses])
     return (
         "if not recurrent:",
         f"    programs = (newton_piece, {guessed}, states_piece, recurrent_piece)",

@@ -41,7 +41,8 @@ def token_kernel(
     places = body.taken()
     states = _start(body, doors, scope, carries, roots)
     before = body.taken()
-    _step(body, doors, scope, states, outs, roots)
+    values = _step(body, doors, scope, outs, roots)
+    advance(body, scope, states.values(), values, reduced)
     lines = body.taken()
     for carry, state in states.items():
         pointer = f"last_{state_name(carry)}_at"
@@ -83,16 +84,15 @@ def _step(
     body: Body,
     doors: Doors,
     scope: Scope,
-    states: dict[n.Carry, Value],
     outs: tuple[Out, ...],
     roots: tuple[n.Node, ...],
-) -> None:
-    """One token: what is asked of it is stored, and the states move on."""
+) -> tuple[Value, ...]:
+    """One token: what is asked of it is stored; the states after it."""
     values = body.compute(roots, scope)
     for out, value in zip(outs, values[: len(outs)], strict=True):
         dims = dims_of(out.node.axes, tokens=True)
         store(body, doors, scope, out.pointer, TOKENS, value, dims, out.half)
-    advance(body, states.values(), values[len(outs) :])
+    return values[len(outs) :]
 
 
 def spec_axes(nodes: Iterable[n.Node], given: Collection[n.Node]) -> tuple[str, ...]:

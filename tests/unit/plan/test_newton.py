@@ -13,7 +13,7 @@ from mixerc.ir.mixer import Mixer
 from mixerc.plan import nodes as n
 from mixerc.plan.distribute import Schedule
 from mixerc.plan.evaluate import RING, evaluate
-from mixerc.plan.newton import _Step
+from mixerc.plan.newton import Step
 from mixerc.plan.recurrence import recurrence_plan, row_function
 from mixerc.source import Source
 
@@ -49,7 +49,7 @@ def step_of(text: str) -> tuple[n.ChunkFunction, n.ChunkFunction, tuple[n.Carry,
     found = classify(mixer).recurrence
     assert found is not None
     function = row_function(found)
-    step = _Step(function)
+    step = Step(function, found.bent)
     return function, step.function(), tuple(step.guesses)
 
 
@@ -111,6 +111,7 @@ def test_the_solution_is_where_a_step_stays() -> None:
 REFUSED = {
     "full": ("h[t] = tanh(R @ h[t-1] + u)", "`R @ h[t-1]` takes places of a state together"),
     "summed": ("h[t] = tanh(u * sum[E](h[t-1]))", "takes places of a state together"),
+    "complex": ("h[t] = imag(complex(u, u) * h[t-1])", "makes a complex number of a state"),
 }
 
 
