@@ -367,7 +367,7 @@ def parts(tensors):
 
 def saved_of(outputs):
     """What the backward wants of what the forward gave: states that it solved for."""
-    return outputs[3 : 5]
+    return outputs[3:5]
 
 
 def forward(streams, constants, states, given, cu_seqlens, recurrent, in_place=False):

@@ -27,6 +27,9 @@ ELSEWHERE = {}
 class State(dict):
     """Named tensors, one row for each sequence: pass it to the next call, it is never changed."""
 
+    newton = None
+    """How Newton's method found it, where it did: of the call that gave it, and of no copy."""
+
     @property
     def bytes(self):
         """The memory that the tensors take."""
