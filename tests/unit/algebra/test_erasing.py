@@ -87,11 +87,12 @@ def test_the_transition_has_that_rank(update: str, monkeypatch: pytest.MonkeyPat
 def test_what_has_no_low_rank_says_why(update: str) -> None:
     _, algebra = algebra_of(update)
     assert algebra.linear is None
-    parallel, recurrent, _ = algebra.modes
-    assert not parallel.legal
-    assert WITHOUT[update] in parallel.reason
-    assert parallel.span.line > 0
-    assert recurrent.legal
+    modes = {mode.name: mode for mode in algebra.modes}
+    assert not modes["parallel"].legal
+    assert WITHOUT[update] in modes["parallel"].reason
+    assert modes["parallel"].span.line > 0
+    assert modes["recurrent"].legal
+    assert not modes["newton"].legal  # a full matrix of slopes
 
 
 def test_a_fold_of_unknown_length_says_so() -> None:
