@@ -136,6 +136,9 @@ def _stage(
     names: tuple[str, ...], states: tuple[State, ...], updates: dict[str, Expr], peak: str
 ) -> Stage:
     own = tuple(state for state in states if state.name in names)
+    if len(names) > 1:  # a maximum that the compiler made is no reason to name first
+        own = tuple(sorted(own, key=lambda state: state.name == peak))
+        names = tuple(state.name for state in own)
     if names == (peak,):
         return Stage(states=own, scan=Running())
     try:

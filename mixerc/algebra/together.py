@@ -56,8 +56,10 @@ def _row(update: Expr, names: tuple[str, ...]) -> tuple[tuple[Expr | None, ...],
         if rest is not None:
             form = affine(rest, name, Time.PREVIOUS)
         if form.coefficient is not None and reads_state(form.coefficient, frozenset(names)):
-            reason = f"the update is not linear in {name} (`{show_expr(update)}`)"
-            raise NotLinear(reason, update.span, NONLINEAR)
+            reason = (
+                f"what multiplies {name} reads one of them too (`{show_expr(form.coefficient)}`)"
+            )
+            raise NotLinear(reason, form.coefficient.span, NONLINEAR)
         row.append(form.coefficient)
         rest = form.rest
     return tuple(row), rest

@@ -65,6 +65,11 @@ class Program:
     boundaries: tuple[n.Carry, ...] = ()
     handed: tuple[n.Node, ...] = ()
 
+    @property
+    def row_by_row(self) -> bool:
+        """Whether a scan of it has to take one row after the other."""
+        return any(kernel.schedule == Schedule.ROW_SCAN for kernel in self.kernels)
+
 
 SCALARS = (n.Number, n.Size)
 SPREADING = (n.Place, n.Unpick, n.Spread, n.Rename)

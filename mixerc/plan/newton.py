@@ -33,7 +33,9 @@ def newton_plan(function: n.ChunkFunction, bent: frozenset[str]) -> Newton:
     """The step for the equations over rows, of which those of the states `bent` are not affine;
     every slope must be taken place by place."""
     step = Step(replace(function, still=frozenset()), bent)
-    return Newton(program=verify(staged(step.function())), guesses=tuple(step.guesses))
+    program = verify(staged(step.function()))
+    assert not program.row_by_row, "a step of Newton's method is a scan"
+    return Newton(program=program, guesses=tuple(step.guesses))
 
 
 class Step:

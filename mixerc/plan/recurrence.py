@@ -15,7 +15,7 @@ from mixerc.ir.mixer import State
 from mixerc.ir.sorts import Kind, Time
 from mixerc.ir.walk import map_children, walk
 from mixerc.plan import nodes as n
-from mixerc.plan.adjoint import adjoint
+from mixerc.plan.adjoint import adjoint, cotangent_name
 from mixerc.plan.build import Builder
 from mixerc.plan.chunk_function import rebuilt
 from mixerc.plan.distribute import Program, states_only
@@ -63,12 +63,26 @@ class RecurrencePlan:
         """The states, and what becomes of them."""
         return self.recurrent.carries
 
+    @property
+    def moved(self) -> tuple[int, ...]:
+        """The places of the states whose cotangents the backward carries, in its order."""
+        names = [cotangent_name(carry.state) for carry, _ in self.carries]
+        return tuple(names.index(carry.state) for carry, _ in self.backward.carries)
+
+    @property
+    def guessed(self) -> tuple[int, ...]:
+        """The places of the states that a step of Newton's method is given."""
+        names = [carry.state for carry, _ in self.carries]
+        guesses = () if self.newton is None else self.newton.guesses
+        return tuple(names.index(carry.state) for carry in guesses)
+
 
 def recurrence_plan(found: Recurrence) -> RecurrencePlan:
     """The plan; its scans are affine wherever an update is."""
     function = row_function(found)
     by_rows = staged(function, affine=False)
     by_blocks = staged(function)
+    assert found.obstacle is not None or not by_blocks.row_by_row, "a scan has no affine form"
     return RecurrencePlan(
         forward=verify(by_blocks) if found.obstacle is None else None,
         recurrent=verify(by_rows),

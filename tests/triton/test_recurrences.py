@@ -62,6 +62,18 @@ def test_states_that_are_solved_together(text: str) -> None:
     check(packed_law(of, Case(tokens=23, axes={"E": 3}), (0, 4, 4, 23), "parallel"))
 
 
+@pytest.mark.parametrize("name", BY_NEWTON)
+def test_newton_settles(name: str) -> None:
+    """What the laws see of the mode are its steps, and not the loop that takes what is left."""
+    of = subject(name, "triton")
+    shapes = dict.fromkeys(of.run.streams, (1, 30, 1, 5)) | dict.fromkeys(of.run.params, (1, 5))
+    generator = torch.Generator().manual_seed(1)
+    inputs = {n: torch.rand(shape, generator=generator) for n, shape in shapes.items()}
+    _, state = of.run(**inputs, mode="newton")
+    assert state.newton.left == 0
+    assert 2 < state.newton.steps < 12
+
+
 def test_newton_solves_scans_before_and_behind_in_the_same_step() -> None:
     """The states that it kept come in halves, where they are complex."""
     of = subject_of_text(BEHIND, "triton")

@@ -45,6 +45,7 @@ _RESERVED = (
         "by_rows",
         "rows_of",
         "scanned",
+        "scanned_together",
         "peaked",
     ),
 )

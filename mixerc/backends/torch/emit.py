@@ -69,14 +69,12 @@ def emit_recurrence(
 ) -> GeneratedModule:
     """The same for a recurrence; `sequential` says why it has no parallel mode, and `wide` why
     Newton's method does not give one."""
-    moved = [carry.state.removeprefix("d_") for carry, _ in plan.backward.carries]
-    states = [carry.state for carry, _ in plan.carries]
-    of_states = tuple_text([str(states.index(name)) for name in moved])
+    of_states = tuple_text([*map(str, plan.moved)])
     program = "recurrent_piece" if sequential else "recurrent_piece if recurrent else forward_piece"
     kept = ", kept" if plan.newton is not None else ""
     runs = Runs(
         forward=(
-            *_newton_lines(plan, states),
+            *_newton_lines(plan),
             f"program = {program}",
             "run = (program, streams, constants, states, size, outputs, cu_seqlens)",
             "return [*outputs, *rows_forward(*run)]",
@@ -92,11 +90,11 @@ def emit_recurrence(
     return module_file(core, kernels, spec, TORCH)
 
 
-def _newton_lines(plan: RecurrencePlan, states: list[str]) -> tuple[str, ...]:
+def _newton_lines(plan: RecurrencePlan) -> tuple[str, ...]:
     """The forward by Newton's method, where there is no other over all rows."""
     if plan.newton is None:
         return ()
-    guessed = tuple_text([str(states.index(carry.state)) for carry in plan.newton.guesses])
+    guessed = tuple_text([*map(str, plan.guessed)])
     return (
         "if not recurrent:",
         f"    programs = (newton_piece, {guessed}, states_piece, recurrent_piece)",

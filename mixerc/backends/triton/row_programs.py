@@ -17,7 +17,7 @@ from mixerc.backends.triton.row_kernel import RowView, Scan, row_kernel, scans_o
 from mixerc.backends.triton.row_launches import RowLaunches
 from mixerc.backends.triton.tiling import Hardware
 from mixerc.plan import nodes as n
-from mixerc.plan.distribute import Program, Schedule
+from mixerc.plan.distribute import Program
 from mixerc.plan.newton import Newton
 from mixerc.plan.pairs import Pairs
 from mixerc.plan.recurrence import RecurrencePlan
@@ -55,7 +55,7 @@ def row_programs(core: Core, plan: RecurrencePlan, hardware: Hardware) -> tuple[
         views = [recurrent, found]
         if plan.newton is not None:
             views.append(tiles(name="newton", program=plan.newton.program).newton(plan.newton))
-        if in_tiles(plan.backward):
+        if not plan.backward.row_by_row:  # adjoints, where no place of a state feeds another
             backward = tiles(name="backward", program=plan.backward)
             return *views, backward.of_rows(states.kept)
         by_rows = rows(name="backward", program=plan.backward)
@@ -68,12 +68,6 @@ def row_programs(core: Core, plan: RecurrencePlan, hardware: Hardware) -> tuple[
         recurrent,
         tiles(name="backward", program=plan.backward).backward(scans, kept),
     )
-
-
-def in_tiles(program: Program) -> bool:
-    """Whether one kernel can go over a program's rows a tile at a time: each scan is affine, as
-    adjoints are where no place of a state feeds another."""
-    return all(kernel.schedule != Schedule.ROW_SCAN for kernel in program.kernels)
 
 
 @dataclass(slots=True)

@@ -10,7 +10,6 @@ from mixerc.backends.module.layout import tuple_text
 from mixerc.backends.triton.kernel_view import KernelView
 from mixerc.backends.triton.launches import LaunchView
 from mixerc.backends.triton.row_by_row import ROWS
-from mixerc.backends.triton.row_programs import in_tiles
 from mixerc.backends.triton.tiling import Hardware
 from mixerc.plan.recurrence import RecurrencePlan
 
@@ -39,8 +38,7 @@ def _newton_lines(plan: RecurrencePlan) -> tuple[str, ...]:
     """The forward by Newton's method, where there is no other over all rows."""
     if plan.newton is None:
         return ()
-    states = [carry.state for carry, _ in plan.carries]
-    guessed = tuple_text([str(states.index(carry.state)) for carry in plan.newton.guesses])
+    guessed = tuple_text([*map(str, plan.guessed)])
     return (
         "if not recurrent:",
         f"    programs = (newton_piece, {guessed}, states_piece, recurrent_piece)",
@@ -51,10 +49,8 @@ def _newton_lines(plan: RecurrencePlan) -> tuple[str, ...]:
 
 def row_backward_lines(plan: RecurrencePlan) -> tuple[str, ...]:
     """The backward of the file."""
-    names = [carry.state for carry, _ in plan.carries]
-    moved = (carry.state.removeprefix("d_") for carry, _ in plan.backward.carries)
-    of_states = tuple_text([str(names.index(name)) for name in moved])
-    tiled = plan.forward is not None or in_tiles(plan.backward)
+    of_states = tuple_text([*map(str, plan.moved)])
+    tiled = plan.forward is not None or not plan.backward.row_by_row
     chunk = 'rows_at_once("backward_1", size)' if tiled else str(ROWS)
     if plan.newton is None:
         return (f"return run_backward(programs, {chunk}, *run, RowRun, {of_states})",)

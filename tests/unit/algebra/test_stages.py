@@ -162,7 +162,7 @@ def test_a_cascade_is_solved_in_order(at: str) -> None:
 @pytest.mark.parametrize(
     ("update", "reason"),
     [
-        ("a * g[t-1] * f[t-1]", "the update is not linear in f"),
+        ("a * g[t-1] * f[t-1]", "what multiplies f reads one of them too"),
         ("(g[t-1] @ g[t-1]) * u", "contracts the state g"),
     ],
 )
