@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from mixerc.algebra.linear import Linear, LinearState, decay_names
+from mixerc.ir.expr import Expr, Number
 from mixerc.ir.mixer import Input, Mixer, Param, Value
 
 
@@ -73,12 +74,27 @@ def attention_inputs(setting: Setting) -> tuple[Tensor, Tensor, Tensor]:
     return setting.draw(*rows), setting.draw(*rows), setting.draw(*rows)
 
 
-def loop_query(state: LinearState, setting: Setting) -> Tensor | None:
-    """What a write asks its state with [B, T, H, K], if there is one that does: of length 1/2."""
-    if not state.rank:
-        return None
-    rows = setting.draw(setting.batch, setting.tokens, setting.heads, setting.size)
-    return functional.normalize(rows, dim=-1) / -2
+LoopWrite: TypeAlias = tuple[Tensor, Tensor | None, Tensor | None]
+"""A key [B, T, H, K], and what it is written with: a value [B, T, H, V], and a query [B, T, H, K]
+that asks the state, or one of both."""
+
+
+def loop_writes(state: LinearState, setting: Setting) -> tuple[LoopWrite, ...]:
+    """A key, a value and a query for each write of a state that has them; queries have length 1/2,
+    against keys of length 1, so that what is asked shrinks the state."""
+    rows = (setting.batch, setting.tokens, setting.heads, setting.size)
+    made: list[LoopWrite] = []
+    for write in state.writes:
+        key, value = setting.draw(*rows), setting.draw(*rows)
+        unit = functional.normalize(key, dim=-1)
+        query = None if write.query is None else unit / (-2 * state.rank)
+        only_asks = any(_is_zero(factor.expr) for factor in write.value)
+        made.append((key if query is None else unit, None if only_asks else value, query))
+    return tuple(made)
+
+
+def _is_zero(expr: Expr) -> bool:
+    return isinstance(expr, Number) and expr.value == 0
 
 
 def loop_decays(state: LinearState, setting: Setting) -> tuple[Tensor, ...]:

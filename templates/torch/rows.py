@@ -244,10 +244,12 @@ def in_blocks(factor, addend, after, state, steps, *, reverse):
         product = product if same else joined(product, f)
     product = product.expand(total.shape)
     starts = torch.empty_like(total)
-    strands = range(total.shape[2])
-    for strand in reversed(strands) if reverse else strands:
-        starts[:, :, strand] = state
-        state = step(total[:, :, strand], product[:, :, strand], state)
+    order = slice(None, None, -1) if reverse else slice(None)
+    first, *others = starts.unbind(2)[order]
+    first.copy_(state)
+    blocks = zip(total.unbind(2)[order], product.unbind(2)[order], strict=True)
+    for (x, f), start in zip(blocks, others, strict=False):  # the last leads nowhere
+        first = step(x, f, first, out=start)
     for f, a, h in rows:
         starts = step(a, f, starts, out=h)
 

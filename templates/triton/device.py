@@ -163,19 +163,32 @@ def matmul(a, b, ACC: tl.constexpr, DOT: tl.constexpr, PREC: tl.constexpr):
 
 
 @triton.jit
+def matmul_of_halves(a, b, ACC: tl.constexpr):
+    """A matrix product of float32 as three of bfloat16: of what each number rounds to, and of the
+    rest. Tiles of bfloat16 wait in shared memory, where those of float32 wait in registers."""
+    high_a, high_b = a.to(tl.bfloat16), b.to(tl.bfloat16)
+    low_a, low_b = (a - high_a.to(ACC)).to(tl.bfloat16), (b - high_b.to(ACC)).to(tl.bfloat16)
+    small = tl.dot(low_a, high_b, out_dtype=ACC)
+    small = tl.dot(high_a, low_b, small, out_dtype=ACC)
+    return tl.dot(high_a, high_b, small, out_dtype=ACC)
+
+
+@triton.jit
 def inverted(lower, i, ACC: tl.constexpr, DOT: tl.constexpr, PREC: tl.constexpr):
     """The inverse of 1 - lower for a strictly lower tile of the rows i, from blocks of one row to
     the whole: of a pair of blocks it is right · lower · left, between the inverses of both. What
     becomes a narrow operand takes three products of bfloat16, which need fewer registers."""
     narrow: tl.constexpr = (PREC != "ieee") & (tl.float32 != DOT) & (DOT != ACC)
-    how: tl.constexpr = "bf16x3" if narrow else PREC
     made = tl.where(siblings(i[:, None], i[None, :], 1), lower, 0.0)
     made += tl.where(i[:, None] == i[None, :], 1.0, 0.0)
     right, left, width = i[:, None] // 2, i[None, :] // 2, 2
     while width < lower.shape[0]:  # not unrolled: the masks of all levels would be held at once
         # A choice by these masks, as an operand of a product, stops the compiler in small tiles.
         between = lower * ((right ^ left == 1) & (right > left)).to(ACC)
-        made += matmul(made, matmul(between, made, ACC, ACC, how), ACC, ACC, how)
+        if narrow:
+            made += matmul_of_halves(made, matmul_of_halves(between, made, ACC), ACC)
+        else:
+            made += matmul(made, matmul(between, made, ACC, ACC, PREC), ACC, ACC, PREC)
         right, left, width = right // 2, left // 2, width * 2
     return made
 

@@ -69,6 +69,7 @@ def emit(
     """The generated file for some hardware; `spec` is the text that it was made from."""
     runs = BY_CHUNKS if linear.scaled is None else over_peaks(linear.scaled.peak)
     core = Core(mixer, plan, runs, decays=decay_names(linear), every_axis=True)
+    hardware = hardware.of_chunk(plan.chunk)
     views = programs(core, plan, hardware)
     tiles = _tiles(views, hardware, plan.chunk)
     rows = () if plan.peak is None else (peak_program(core, plan.peak.program, hardware),)

@@ -15,20 +15,36 @@ from mixerc.plan.distribute import is_scalar
 
 _MOST = 4
 """Values that a half may hand on."""
-_ONE, _LOOP = 1, 2
+_TILE = (n.ROW, n.KEY_ROW)
+_PARTS = 4
+"""The least part of a kernel's values that is worth a half is one in as many."""
+_NONE, _ONE, _LOOP = 0, 1, 2
 """How deep a product makes a value: one over rows, and one over blocks of an axis."""
 
 
 def edges(roots: Iterable[n.Node], given: Collection[n.Node]) -> tuple[tuple[n.Node, ...], ...]:
     """Sets of values, each of which could be stored before the roots are made."""
-    graph = _graph(tuple(roots), given)
+    roots = tuple(roots)
     found: dict[tuple[n.Node, ...], None] = {}
-    for position in sorted(set(graph.late.values())):
-        half = graph.closed({x for x, late in graph.late.items() if late <= position})
-        edge = graph.edge(half)
-        if 0 < len(edge) <= _MOST and all(map(_storable, edge)):
-            found[edge] = None
+    for graph in (_graph(roots, given, least) for least in (_ONE, _NONE)):
+        late = sorted(set(graph.late.values()))
+        halves = [{x for x, at in graph.late.items() if at <= position} for position in late]
+        for half in map(graph.closed, (*halves, *graph.behind())):
+            edge = graph.edge(half)
+            if 0 < len(edge) <= _MOST and all(map(_storable, edge)):
+                found[edge] = None
     return tuple(found)
+
+
+def common(roots: Iterable[n.Node], given: Collection[n.Node]) -> tuple[n.Node, ...]:
+    """The tiles [c, c'] that several roots are made of: kernels that make one root each would all
+    make them, with their loops. Nothing, if that is many values."""
+    roots = tuple(roots)
+    graph = _graph(roots, given, _ONE)
+    behind = [set(ancestors((root,), given)) - {root} for root in roots]
+    shared = [x for x in graph.late if sum(x in one for one in behind) > 1 and x.axes == _TILE]
+    edge = graph.edge(set(ancestors(shared, given)) & graph.late.keys())
+    return edge if len(edge) <= _MOST and all(map(_storable, edge)) else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +59,14 @@ class _Graph:
         """What nodes outside a half read of it."""
         return tuple(x for x in self.late if x in half and not set(self.readers[x]) <= half)
 
+    def behind(self) -> tuple[set[n.Node], ...]:
+        """For each node, all that it is made of, where that is a good part of the whole: what a
+        sum has added up so far, or one of its terms."""
+        found: dict[n.Node, set[n.Node]] = {}
+        for node in self.late:
+            found[node] = {node}.union(*(found[x] for x in node.args if x in found))
+        return tuple(x for x in found.values() if 1 <= _PARTS * len(x) // len(found) < _PARTS - 1)
+
     def closed(self, half: set[n.Node]) -> set[n.Node]:
         """The half with all that makes its edge smaller."""
         half = half - self.roots
@@ -55,13 +79,14 @@ class _Graph:
         return half
 
 
-def _graph(roots: tuple[n.Node, ...], given: Collection[n.Node]) -> _Graph:
+def _graph(roots: tuple[n.Node, ...], given: Collection[n.Node], least: int) -> _Graph:
+    """What is deeper than `least`."""
     order = ancestors(roots, given)
     depth: dict[n.Node, int] = {}
     for node in order:
         below = [depth[arg] for arg in node.args if arg in depth] if node not in given else []
         depth[node] = max(below, default=0) + _step(node, given)
-    deep = [x for x in order if depth[x] > _ONE and x not in given and not is_scalar(x)]
+    deep = [x for x in order if depth[x] > least and x not in given and not is_scalar(x)]
     readers: dict[n.Node, list[n.Node]] = {x: [] for x in deep}
     for node in deep:
         for arg in node.args:
@@ -83,4 +108,5 @@ def _step(node: n.Node, given: Collection[n.Node]) -> int:
 
 def _storable(node: n.Node) -> bool:
     """Whether a value stands in every row of its tile, or has no rows."""
-    return not any(axis.startswith("#r") or axis.endswith("'") for axis in node.axes)
+    others = (axis for axis in node.axes if axis != n.KEY_ROW)
+    return not any(axis.startswith("#r") or axis.endswith("'") for axis in others)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from mixerc.backends.module.layout import laid_out
 from mixerc.backends.triton.body import Body
 from mixerc.backends.triton.memory import Doors, Held, Rows, halved
-from mixerc.backends.triton.pressure import most_held
+from mixerc.backends.triton.pressure import CALL, most_held
 from mixerc.backends.triton.scope import Scope
 from mixerc.backends.triton.values import (
     ROW,
@@ -25,6 +25,9 @@ CHUNK = (
     "at, valid = rows_of(i, count)",
 )
 """Which tokens a chunk has, and its row of the batch."""
+_PRODUCT, _IN_CALL = "matmul(", 6
+_ROWS_OF_WARP = 8
+"""Of 64 rows, with eight warps: what the numbers of hardware are calibrated for."""
 
 Block = tuple[str, str, str]
 """A block of an axis: the variable with its first place, the axis's length, the block's."""
@@ -74,16 +77,25 @@ class KernelView:
         first, *rest = laid_out(f"triton.jit(do_not_specialize=[{numbers}])", 1)
         return (f"@{first}", *rest)
 
+    @property
+    def products(self) -> int:
+        """How many matrix products its text has."""
+        lines = (*self.before, *self.lines, *self.after)
+        return sum(x.count(_PRODUCT) + _IN_CALL * x.count(CALL) for x in lines)
+
     def held(self, chunk: int, block: int, warps: int) -> float:
         """The most places of tiles that a thread holds at once, with `block` places of each axis.
 
-        A warp's part of a matrix product gives each of its threads four places at least.
+        A warp's part of a matrix product gives each of its threads four places at least. Where
+        there are several products, warps share the rows of their tiles alone: those beyond one
+        for 8 rows hold what others do.
         """
         loop = (f"    {line}" for line in self.lines)
         lines = ("for step:", *loop) if self.step else self.lines
-        threads = 32 * warps
-        text = (*self.before, *lines, *self.after)
-        return most_held(text, self.tiles, chunk, block, 4 * threads, self.whole) / threads
+        text, threads = (*self.before, *lines, *self.after), 32 * warps
+        shared = min(warps, max(chunk // _ROWS_OF_WARP, 1)) if self.products > 1 else warps
+        least, copies = 4 * threads, warps // shared
+        return most_held(text, self.tiles, chunk, block, least, self.whole, copies) / threads
 
 
 def store(

@@ -7,7 +7,7 @@ from functools import partial
 from mixerc.backends.module.core import Inputs
 from mixerc.backends.module.layout import laid_out, tuple_text
 from mixerc.backends.triton.cuts import ancestors, cuts, only_multiplied
-from mixerc.backends.triton.halving import edges
+from mixerc.backends.triton.halving import common, edges
 from mixerc.backends.triton.kernel_view import KernelView
 from mixerc.backends.triton.kernels import map_kernel
 from mixerc.backends.triton.memory import Doors
@@ -80,22 +80,24 @@ class Launches:
     def maps(self, group: dict[str, n.Node], *, rows: bool) -> None:
         """Values with the same axes, from one kernel if its tiles are as large as those of the
         kernels that make one each: what they share is then made once. A kernel that holds too
-        much even with the smallest tiles is cut in two, or makes one value."""
+        much even with the smallest tiles is cut in two, and its halves again, or makes one value,
+        from tiles that are stored if others need them too."""
         nodes = tuple(group.values())
         view = self._map(nodes, rows=rows)
         smallest = min(self._block(self._map((node,), rows=rows)) for node in nodes)
-        edge = () if self._fits(view) else self._best_edge(nodes, self._held(view), rows=rows)
+        edge = () if self._fits(view) else self._best_edge(nodes, view, rows=rows)
         alone = self._block(view) < smallest or not (edge or self._fits(view))
         alone |= rows and not edge and self._long(view)
-        if alone and len(nodes) > 1:
+        alone &= len(nodes) > 1
+        if first := common(nodes, self.buffers) if alone else edge:
+            self.store(first)
+            self.maps(group, rows=rows)
+        elif alone:
             for name, node in group.items():
                 self.maps({name: node}, rows=rows)
-            return
-        if edge:
-            self.store(edge)
-            view = self._map(nodes, rows=rows)
-        given = {f"out_{index}_at": name for index, name in enumerate(group)}
-        self.launch("map", "map", view, given)
+        else:
+            given = {f"out_{index}_at": name for index, name in enumerate(group)}
+            self.launch("map", "map", view, given)
 
     def _long(self, view: KernelView) -> bool:
         """Whether a kernel has one program a chunk, with every loop in it, and holds too much to
@@ -103,19 +105,22 @@ class Launches:
         return not view.split and self._held(view) > self.hardware.several
 
     def _best_edge(
-        self, nodes: tuple[n.Node, ...], whole: float, *, rows: bool
+        self, nodes: tuple[n.Node, ...], view: KernelView, *, rows: bool
     ) -> tuple[n.Node, ...]:
-        """Where a kernel is best cut: its halves hold least; nowhere if they hold no less."""
+        """Where a kernel is best cut: its halves hold least, or no more with half of its products;
+        nowhere if they hold as much."""
         best: tuple[n.Node, ...] = ()
+        least = self._held(view), view.products // 2 + 1
         for edge in edges(nodes, self.buffers):
             # A kernel that would make several of them at once makes one, where it is too large.
-            first = [self._held(self._map((x,), rows=False)) for x in edge]
+            halves = [self._map((x,), rows=False) for x in edge]
             known = dict(self.buffers)
             self.buffers |= {node: f"half_{index}" for index, node in enumerate(edge)}
-            second = self._held(self._map(nodes, rows=rows))
+            halves.append(self._map(nodes, rows=rows))
             self.buffers = known
-            if max(*first, second) < whole:
-                best, whole = edge, max(*first, second)
+            found = max(map(self._held, halves)), max(x.products for x in halves)
+            if found < least:
+                best, least = edge, found
         return best
 
     def store(self, nodes: Iterable[n.Node]) -> None:

@@ -8,8 +8,10 @@ them puts tiles into memory.
 import re
 from collections.abc import Mapping, Sequence
 
-from mixerc.backends.triton.values import Dims, places_of
+from mixerc.backends.triton.values import COLUMN, ROW, ROWS, Dims, places_of
 
+CALL, _INSIDE = "inverted(", 4
+"""A function of our own, and the tiles that it holds beside what it is given."""
 NAME = re.compile(r"[A-Za-z_]\w*")
 
 
@@ -20,18 +22,24 @@ def most_held(
     block: int,
     least: int = 1,
     whole: Dims = (),
+    copies: int = 1,
 ) -> int:
     """The most places that live at one line, with `block` places of each axis of the spec.
 
     A tile counts for at least `least` places: where it has fewer, several threads hold the same.
+    Of one with rows there are as many `copies`.
     """
     spans = _spans(lines, dims)
     held = [0] * (len(lines) + 1)
     for name, (first, last) in spans.items():
         places = places_of(dims[name], chunk, block, whole)
+        places *= copies if set(dims[name]) & set(ROWS) else 1
         places = max(places, least) if len(dims[name]) > 1 else places
         for line in range(first, last + 1):
             held[line] += places
+    inside = _INSIDE * places_of((ROW, COLUMN), chunk, block) * copies
+    for number, text in enumerate(lines):
+        held[number] += inside if CALL in text else 0
     return max(held)
 
 

@@ -6,19 +6,22 @@ STREAMS = ("q", "k", "v", "a")
 PARAMS = ()
 DECAYS = ("a",)
 MODES = ("parallel", "recurrent")
-OPS = f"mixerc_ac0ac3b48e0c_{zlib.crc32(__name__.encode()):08x}"
+OPS = f"mixerc_3be1c4204223_{zlib.crc32(__name__.encode()):08x}"
 
 
 REGISTERS = {"maxnreg": 255}
 TILES = {
-    "states_1": (64, 8),
+    "states_1": (32, 8),
     "forward_1": (64, 8),
     "forward_2": (64, 8),
     "recurrent_1": (16, 8),
-    "backward_1": (64, 8),
+    "backward_1": (32, 8),
     "backward_2": (64, 8),
-    "backward_3": (64, 8),
+    "backward_3": (32, 8),
     "backward_4": (64, 8),
+    "backward_5": (64, 8),
+    "backward_6": (64, 8),
+    "backward_7": (64, 8),
 }
 
 
@@ -827,6 +830,13 @@ def backward_3(
     siblings_3 = swapped(product_3, 2)
     suffix4 = tl.where(on_side(i, 2, 0)[:, None], dot * siblings_3, dot)
     total = place + suffix4
+    tl.store(
+        out_0_at + (n * HEADS + h) * CHUNK * K + i[:, None] * K + at_K[None, :],
+        total.to(out_0_at.dtype.element_ty),
+        mask=at_K_in[None, :],
+    )
+    pick = tl.where(on_side(i, 2, 0)[:, None], product_3, siblings_3)
+    product_4 = dot_2[None, :] * pick
     k_tile = tl.load(
         k_at + (
             first * k_heads + h % k_heads
@@ -835,89 +845,318 @@ def backward_3(
         other=0.0,
     ).to(ACC)
     tokens_2 = tl.where(valid[:, None], k_tile, 0.0)
-    dot_6 = pair_sum(tl.where(on_side(i, 1, 0)[:, None], total, 0.0) * tokens_2, 1)
-    pick = tl.where(on_side(i, 2, 0)[:, None], product_3, siblings_3)
-    product_4 = dot_2[None, :] * pick
     suffix2 = tl.where(on_side(i, 1, 0)[:, None], tokens_2 * siblings_2, tokens_2)
-    dot_7 = pair_sum(tl.where(on_side(i, 2, 0)[:, None], dot, 0.0) * suffix2, 2)
-    total_2 = product_4 + dot_7
+    dot_6 = pair_sum(tl.where(on_side(i, 2, 0)[:, None], dot, 0.0) * suffix2, 2)
+    total_2 = product_4 + dot_6
     unpick = tl.where(on_side(i, 2, 1)[:, None], total_2, 0.0)
     pick_2 = tl.where(on_side(i, 2, 1)[:, None], product_3, siblings_3)
     product_5 = dot_2[None, :] * pick_2
-    dot_8 = pair_sum(tl.where(on_side(i, 2, 1)[:, None], dot_3, 0.0) * prefix2, 2)
-    total_3 = product_5 + dot_8
+    dot_7 = pair_sum(tl.where(on_side(i, 2, 1)[:, None], dot_3, 0.0) * prefix2, 2)
+    total_3 = product_5 + dot_7
     unpick_2 = tl.where(on_side(i, 2, 0)[:, None], total_3, 0.0)
     total_4 = unpick + unpick_2
-    pick_3 = tl.where(on_side(i, 1, 0)[:, None], tokens, siblings_2)
-    product_6 = total_4 * pick_3
-    total_5 = dot_6 + product_6
-    unpick_3 = tl.where(on_side(i, 1, 1)[:, None], total_5, 0.0)
-    pick_4 = tl.where(on_side(i, 1, 1)[:, None], tokens, siblings_2)
-    product_7 = total_4 * pick_4
-    dot_9 = matmul(
+    tl.store(
+        out_1_at + (n * HEADS + h) * CHUNK * K + i[:, None] * K + at_K[None, :],
+        total_4.to(out_1_at.dtype.element_ty),
+        mask=at_K_in[None, :],
+    )
+    dot_8 = matmul(
         tl.where(siblings(i[:, None], i[None, :], 2), dot_4, 0.0),
         suffix2,
         ACC,
         DOT,
         PREC,
     )
-    place_2 = tl.where(on_side(i, 2, 1)[:, None], dot_9, 0.0)
+    place_2 = tl.where(on_side(i, 2, 1)[:, None], dot_8, 0.0)
     prefix4 = tl.where(on_side(i, 2, 1)[:, None], dot_3 * siblings_3, dot_3)
-    total_6 = place_2 + prefix4
-    dot_10 = pair_sum(tl.where(on_side(i, 1, 1)[:, None], total_6, 0.0) * product_2, 1)
-    total_7 = product_7 + dot_10
-    unpick_4 = tl.where(on_side(i, 1, 0)[:, None], total_7, 0.0)
-    total_8 = unpick_3 + unpick_4
-    dot_11 = matmul(
-        tl.where(siblings(i[:, None], i[None, :], 1), dot_4, 0.0),
-        tokens_2,
+    total_5 = place_2 + prefix4
+    tl.store(
+        out_2_at + (n * HEADS + h) * CHUNK * K + i[:, None] * K + at_K[None, :],
+        total_5.to(out_2_at.dtype.element_ty),
+        mask=at_K_in[None, :],
+    )
+
+
+@triton.jit(do_not_specialize=["length", "HEADS", "k_heads", "a_heads", "q_heads"])
+def backward_4(
+    length,
+    first_at,
+    count_at,
+    batch_at,
+    out_0_at,
+    k_at,
+    a_at,
+    q_at,
+    held_0_at,
+    held_1_at,
+    held_2_at,
+    held_3_at,
+    HEADS,
+    k_heads,
+    a_heads,
+    q_heads,
+    CHUNK: tl.constexpr,
+    K: tl.constexpr,
+    K_BLOCK: tl.constexpr,
+    c0: tl.constexpr,
+    ACC: tl.constexpr,
+    DOT: tl.constexpr,
+    WIDE: tl.constexpr,
+    PREC: tl.constexpr,
+):
+    """A value [c, K], all chunks at once."""
+    pid = tl.program_id(0)
+    first_K = pid % tl.cdiv(K, K_BLOCK) * K_BLOCK
+    pid = pid // tl.cdiv(K, K_BLOCK)
+    h = pid % HEADS
+    n = (pid // HEADS).to(tl.int64)
+    i = tl.arange(0, CHUNK)
+    first, count, batch = chunk_of(n, length, first_at, count_at, batch_at, CHUNK)
+    at, valid = rows_of(i, count)
+    at_K = first_K + tl.arange(0, K_BLOCK)
+    at_K_in = at_K < K
+    k_tile = tl.load(
+        k_at + (
+            first * k_heads + h % k_heads
+        ) * K + (at * k_heads)[:, None] * K + at_K[None, :],
+        mask=at_K_in[None, :],
+        other=0.0,
+    ).to(ACC)
+    tokens = tl.where(valid[:, None], k_tile, 0.0)
+    total = tl.load(
+        held_0_at + (n * HEADS + h) * CHUNK * K + i[:, None] * K + at_K[None, :],
+        mask=at_K_in[None, :],
+        other=0.0,
+    ).to(ACC)
+    dot = pair_sum(tl.where(on_side(i, 1, 0)[:, None], total, 0.0) * tokens, 1)
+    a_tile = tl.load(
+        a_at + (
+            first * a_heads + h % a_heads
+        ) * K + (at * a_heads)[:, None] * K + at_K[None, :],
+        mask=at_K_in[None, :],
+        other=0.0,
+    ).to(ACC)
+    tokens_2 = tl.where(valid[:, None], a_tile, 1.0)
+    total_2 = tl.load(
+        held_1_at + (n * HEADS + h) * CHUNK * K + i[:, None] * K + at_K[None, :],
+        mask=at_K_in[None, :],
+        other=0.0,
+    ).to(ACC)
+    siblings_2 = swapped(tokens_2, 1)
+    pick = tl.where(on_side(i, 1, 0)[:, None], tokens_2, siblings_2)
+    product = total_2 * pick
+    total_3 = dot + product
+    pick_2 = tl.where(on_side(i, 1, 1)[:, None], tokens_2, siblings_2)
+    product_2 = total_2 * pick_2
+    ratio = tl.full([], c0, ACC)
+    q_tile = tl.load(
+        q_at + (
+            first * q_heads + h % q_heads
+        ) * K + (at * q_heads)[:, None] * K + at_K[None, :],
+        mask=at_K_in[None, :],
+        other=0.0,
+    ).to(ACC)
+    product_3 = q_tile * ratio
+    product_4 = product_3 * tokens_2
+    total_4 = tl.load(
+        held_2_at + (n * HEADS + h) * CHUNK * K + i[:, None] * K + at_K[None, :],
+        mask=at_K_in[None, :],
+        other=0.0,
+    ).to(ACC)
+    dot_2 = pair_sum(tl.where(on_side(i, 1, 1)[:, None], total_4, 0.0) * product_4, 1)
+    total_5 = product_2 + dot_2
+    unpick = tl.where(on_side(i, 1, 1)[:, None], total_3, 0.0)
+    unpick_2 = tl.where(on_side(i, 1, 0)[:, None], total_5, 0.0)
+    total_6 = unpick + unpick_2
+    prefix2 = tl.where(on_side(i, 1, 1)[:, None], total_4 * siblings_2, total_4)
+    dot_3 = tl.load(
+        held_3_at + (n * HEADS + h) * CHUNK * CHUNK + i[:, None] * CHUNK + i[None, :]
+    ).to(ACC)
+    dot_4 = matmul(
+        tl.where(siblings(i[:, None], i[None, :], 1), dot_3, 0.0),
+        tokens,
         ACC,
         DOT,
         PREC,
     )
-    place_3 = tl.where(on_side(i, 1, 1)[:, None], dot_11, 0.0)
-    prefix2_2 = tl.where(on_side(i, 1, 1)[:, None], total_6 * siblings_2, total_6)
-    total_9 = place_3 + prefix2_2
-    product_8 = total_9 * product
-    total_10 = total_8 + product_8
-    tokens_3 = tl.where(valid[:, None], total_10, 0.0)
+    place = tl.where(on_side(i, 1, 1)[:, None], dot_4, 0.0)
+    total_7 = place + prefix2
+    product_5 = total_7 * product_3
+    total_8 = total_6 + product_5
+    tokens_3 = tl.where(valid[:, None], total_8, 0.0)
     tl.store(
         out_0_at + (first * HEADS + h) * K + (at * HEADS)[:, None] * K + at_K[None, :],
         tokens_3.to(out_0_at.dtype.element_ty),
         mask=at_K_in[None, :] & valid[:, None],
     )
-    diagonal = tl.sum(tl.where((i[:, None] == i[None, :]), dot_4, 0.0), axis=1)
-    product_9 = diagonal[:, None] * tokens_2
-    product_10 = total_9 * tokens
-    total_11 = product_9 + product_10
-    product_11 = total_11 * ratio
-    tl.store(
-        out_1_at + (first * HEADS + h) * K + (at * HEADS)[:, None] * K + at_K[None, :],
-        product_11.to(out_1_at.dtype.element_ty),
-        mask=at_K_in[None, :] & valid[:, None],
-    )
-    product_12 = diagonal[:, None] * product
-    dot_12 = matmul(
-        tl.permute(tl.where(siblings(i[:, None], i[None, :], 1), dot_4, 0.0), (1, 0)),
-        product_2,
+
+
+@triton.jit(do_not_specialize=["length", "HEADS", "k_heads", "a_heads"])
+def backward_5(
+    length,
+    first_at,
+    count_at,
+    batch_at,
+    out_0_at,
+    k_at,
+    a_at,
+    held_0_at,
+    held_1_at,
+    HEADS,
+    k_heads,
+    a_heads,
+    CHUNK: tl.constexpr,
+    K: tl.constexpr,
+    K_BLOCK: tl.constexpr,
+    c0: tl.constexpr,
+    ACC: tl.constexpr,
+    DOT: tl.constexpr,
+    WIDE: tl.constexpr,
+    PREC: tl.constexpr,
+):
+    """A value [c, K], all chunks at once."""
+    pid = tl.program_id(0)
+    first_K = pid % tl.cdiv(K, K_BLOCK) * K_BLOCK
+    pid = pid // tl.cdiv(K, K_BLOCK)
+    h = pid % HEADS
+    n = (pid // HEADS).to(tl.int64)
+    i = tl.arange(0, CHUNK)
+    first, count, batch = chunk_of(n, length, first_at, count_at, batch_at, CHUNK)
+    at, valid = rows_of(i, count)
+    at_K = first_K + tl.arange(0, K_BLOCK)
+    at_K_in = at_K < K
+    a_tile = tl.load(
+        a_at + (
+            first * a_heads + h % a_heads
+        ) * K + (at * a_heads)[:, None] * K + at_K[None, :],
+        mask=at_K_in[None, :],
+        other=0.0,
+    ).to(ACC)
+    tokens_2 = tl.where(valid[:, None], a_tile, 1.0)
+    total = tl.load(
+        held_1_at + (n * HEADS + h) * CHUNK * K + i[:, None] * K + at_K[None, :],
+        mask=at_K_in[None, :],
+        other=0.0,
+    ).to(ACC)
+    siblings_2 = swapped(tokens_2, 1)
+    prefix2 = tl.where(on_side(i, 1, 1)[:, None], total * siblings_2, total)
+    k_tile = tl.load(
+        k_at + (
+            first * k_heads + h % k_heads
+        ) * K + (at * k_heads)[:, None] * K + at_K[None, :],
+        mask=at_K_in[None, :],
+        other=0.0,
+    ).to(ACC)
+    tokens = tl.where(valid[:, None], k_tile, 0.0)
+    dot = tl.load(
+        held_0_at + (n * HEADS + h) * CHUNK * CHUNK + i[:, None] * CHUNK + i[None, :]
+    ).to(ACC)
+    dot_2 = matmul(
+        tl.where(siblings(i[:, None], i[None, :], 1), dot, 0.0),
+        tokens,
         ACC,
         DOT,
         PREC,
     )
-    place_4 = tl.where(on_side(i, 1, 0)[:, None], dot_12, 0.0)
-    total_12 = product_12 + place_4
-    suffix2_2 = tl.where(on_side(i, 1, 0)[:, None], total * siblings_2, total)
-    total_13 = total_12 + suffix2_2
-    tokens_4 = tl.where(valid[:, None], total_13, 0.0)
+    place = tl.where(on_side(i, 1, 1)[:, None], dot_2, 0.0)
+    total_2 = place + prefix2
+    product_2 = total_2 * tokens_2
+    diagonal = tl.sum(tl.where((i[:, None] == i[None, :]), dot, 0.0), axis=1)
+    product = diagonal[:, None] * tokens
+    total_3 = product + product_2
+    ratio = tl.full([], c0, ACC)
+    product_3 = total_3 * ratio
     tl.store(
-        out_2_at + (first * HEADS + h) * K + (at * HEADS)[:, None] * K + at_K[None, :],
-        tokens_4.to(out_2_at.dtype.element_ty),
+        out_0_at + (first * HEADS + h) * K + (at * HEADS)[:, None] * K + at_K[None, :],
+        product_3.to(out_0_at.dtype.element_ty),
+        mask=at_K_in[None, :] & valid[:, None],
+    )
+
+
+@triton.jit(do_not_specialize=["length", "HEADS", "q_heads", "a_heads"])
+def backward_6(
+    length,
+    first_at,
+    count_at,
+    batch_at,
+    out_0_at,
+    q_at,
+    a_at,
+    held_0_at,
+    held_1_at,
+    HEADS,
+    q_heads,
+    a_heads,
+    CHUNK: tl.constexpr,
+    K: tl.constexpr,
+    K_BLOCK: tl.constexpr,
+    c0: tl.constexpr,
+    ACC: tl.constexpr,
+    DOT: tl.constexpr,
+    WIDE: tl.constexpr,
+    PREC: tl.constexpr,
+):
+    """A value [c, K], all chunks at once."""
+    pid = tl.program_id(0)
+    first_K = pid % tl.cdiv(K, K_BLOCK) * K_BLOCK
+    pid = pid // tl.cdiv(K, K_BLOCK)
+    h = pid % HEADS
+    n = (pid // HEADS).to(tl.int64)
+    i = tl.arange(0, CHUNK)
+    first, count, batch = chunk_of(n, length, first_at, count_at, batch_at, CHUNK)
+    at, valid = rows_of(i, count)
+    at_K = first_K + tl.arange(0, K_BLOCK)
+    at_K_in = at_K < K
+    dot = tl.load(
+        held_0_at + (n * HEADS + h) * CHUNK * CHUNK + i[:, None] * CHUNK + i[None, :]
+    ).to(ACC)
+    diagonal = tl.sum(tl.where((i[:, None] == i[None, :]), dot, 0.0), axis=1)
+    q_tile = tl.load(
+        q_at + (
+            first * q_heads + h % q_heads
+        ) * K + (at * q_heads)[:, None] * K + at_K[None, :],
+        mask=at_K_in[None, :],
+        other=0.0,
+    ).to(ACC)
+    ratio = tl.full([], c0, ACC)
+    product = q_tile * ratio
+    product_2 = diagonal[:, None] * product
+    a_tile = tl.load(
+        a_at + (
+            first * a_heads + h % a_heads
+        ) * K + (at * a_heads)[:, None] * K + at_K[None, :],
+        mask=at_K_in[None, :],
+        other=0.0,
+    ).to(ACC)
+    tokens = tl.where(valid[:, None], a_tile, 1.0)
+    product_3 = product * tokens
+    dot_2 = matmul(
+        tl.permute(tl.where(siblings(i[:, None], i[None, :], 1), dot, 0.0), (1, 0)),
+        product_3,
+        ACC,
+        DOT,
+        PREC,
+    )
+    place = tl.where(on_side(i, 1, 0)[:, None], dot_2, 0.0)
+    total = product_2 + place
+    total_2 = tl.load(
+        held_1_at + (n * HEADS + h) * CHUNK * K + i[:, None] * K + at_K[None, :],
+        mask=at_K_in[None, :],
+        other=0.0,
+    ).to(ACC)
+    siblings_2 = swapped(tokens, 1)
+    suffix2 = tl.where(on_side(i, 1, 0)[:, None], total_2 * siblings_2, total_2)
+    total_3 = total + suffix2
+    tokens_2 = tl.where(valid[:, None], total_3, 0.0)
+    tl.store(
+        out_0_at + (first * HEADS + h) * K + (at * HEADS)[:, None] * K + at_K[None, :],
+        tokens_2.to(out_0_at.dtype.element_ty),
         mask=at_K_in[None, :] & valid[:, None],
     )
 
 
 @triton.jit(do_not_specialize=["length", "HEADS", "k_heads", "a_heads", "d_o_heads"])
-def backward_4(
+def backward_7(
     length,
     first_at,
     count_at,
@@ -1059,14 +1298,17 @@ def backward_piece(run, streams, constants, states, size, kept):
     d_1 = run.rows(streams[0].dtype, size["K"])
     d_2 = run.rows(streams[1].dtype, size["K"])
     d_3 = run.rows(streams[2].dtype, size["V"])
+    shared_44 = run.chunked(run.chunk, size["K"], dtype=run.acc)
+    shared_45 = run.chunked(run.chunk, size["K"], dtype=run.acc)
+    shared_46 = run.chunked(run.chunk, size["K"], dtype=run.acc)
     run.map(
         backward_3,
         size,
         ("K", "V"),
         ("K",),
-        out_0_at=d_0,
-        out_1_at=d_1,
-        out_2_at=d_2,
+        out_0_at=shared_44,
+        out_1_at=shared_45,
+        out_2_at=shared_46,
         v_at=streams[2],
         d_o_at=streams[4],
         q_at=streams[0],
@@ -1084,6 +1326,52 @@ def backward_piece(run, streams, constants, states, size, kept):
     )
     run.map(
         backward_4,
+        size,
+        ("K",),
+        ("K",),
+        out_0_at=d_0,
+        k_at=streams[1],
+        a_at=streams[3],
+        q_at=streams[0],
+        held_0_at=shared_44,
+        held_1_at=shared_45,
+        held_2_at=shared_46,
+        held_3_at=shared_19,
+        k_heads=streams[1].shape[1],
+        a_heads=streams[3].shape[1],
+        q_heads=streams[0].shape[1],
+        c0=1 / math.sqrt(size["K"]),
+    )
+    run.map(
+        backward_5,
+        size,
+        ("K",),
+        ("K",),
+        out_0_at=d_1,
+        k_at=streams[1],
+        a_at=streams[3],
+        held_0_at=shared_19,
+        held_1_at=shared_46,
+        k_heads=streams[1].shape[1],
+        a_heads=streams[3].shape[1],
+        c0=1 / math.sqrt(size["K"]),
+    )
+    run.map(
+        backward_6,
+        size,
+        ("K",),
+        ("K",),
+        out_0_at=d_2,
+        q_at=streams[0],
+        a_at=streams[3],
+        held_0_at=shared_19,
+        held_1_at=shared_44,
+        q_heads=streams[0].shape[1],
+        a_heads=streams[3].shape[1],
+        c0=1 / math.sqrt(size["K"]),
+    )
+    run.map(
+        backward_7,
         size,
         ("V", "K"),
         ("V",),

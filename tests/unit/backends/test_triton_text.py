@@ -12,7 +12,7 @@ from mixerc.algebra.classify import classify
 from mixerc.algebra.linear import decay_names
 from mixerc.backends.module.core import BY_CHUNKS, Core
 from mixerc.backends.triton.cuts import ancestors, cuts, only_multiplied
-from mixerc.backends.triton.halving import edges
+from mixerc.backends.triton.halving import common, edges
 from mixerc.backends.triton.ordering import ordered
 from mixerc.backends.triton.pressure import most_held
 from mixerc.backends.triton.programs import programs
@@ -22,6 +22,7 @@ from mixerc.compiler import front, lowered
 from mixerc.ir.mixer import Mixer
 from mixerc.pipeline import Pipeline
 from mixerc.plan import nodes as n
+from mixerc.plan.build import Builder
 from mixerc.plan.plan import Plan, longest_chunk, make_plan
 from mixerc.request import Request
 from mixerc.runtime.hardware import HARDWARE as NAMES
@@ -125,12 +126,57 @@ def test_edges_separate_what_is_made_from_what_is_given() -> None:
     for edge in found:
         assert not set(edge) & {*outputs, *shared}
         assert set(edge) <= set(ancestors(outputs, shared))
-        assert not any(a.startswith("#r") or a.endswith("'") for node in edge for a in node.axes)
+        axes = {a for node in edge for a in node.axes} - {n.KEY_ROW}
+        assert not any(a.startswith("#r") or a.endswith("'") for a in axes)
 
 
-SHORTER = {("rwkv7", "sm_80"), ("rwkv7", "sm_100")}
-"""Whose chunks have half as many tokens: the rows that erase read the undecayed state, so there are
-two towers of decays along K."""
+def products_of_rows(build: Builder, names: str) -> tuple[n.Node, ...]:
+    """Scores [c, c'] of each pair of streams [c, K], a letter each."""
+    loads = [build.load(name, (n.ROW, "K")) for name in names]
+    keys = [
+        build.intern(n.Rename(axes=(n.KEY_ROW, "K"), args=(x,), old=n.ROW, new=n.KEY_ROW))
+        for x in loads[1::2]
+    ]
+    return tuple(build.contract(*pair, ("K",)) for pair in zip(loads[::2], keys, strict=True))
+
+
+def test_what_a_sum_has_added_up_so_far_is_an_edge() -> None:
+    build = Builder()
+    one, two, three, four = products_of_rows(build, "abcdefgh")
+    first, second = build("mul", one, two), build("mul", three, four)
+    rows = build.sum(build("add", first, second), (n.KEY_ROW,))
+    deep = build.contract(build.sum(first, (n.KEY_ROW,)), one, (n.ROW,))
+    assert (first,) in edges([rows], ())
+    assert (second,) in edges([rows], ())
+    assert all(rows not in edge and deep not in edge for edge in edges([rows, deep], ()))
+
+
+def test_what_several_kernels_would_make_is_shared() -> None:
+    """A tile that two roots are made of, and nothing that one root alone is."""
+    build = Builder()
+    one, two, three = products_of_rows(build, "abcdef")
+    both = build("mul", one, two)
+    first = build.sum(build("mul", both, three), (n.KEY_ROW,))
+    second = build.sum(both, (n.KEY_ROW,))
+    assert common([first], ()) == ()
+    assert common([first, second], ()) == (both,)
+    assert common([first, second], {both}) == ()
+    assert common([first, build.sum(three, (n.KEY_ROW,))], ()) == (three,)
+
+
+def test_warps_beyond_those_for_rows_hold_copies() -> None:
+    dims = {"a": (ROW, "K"), "s": ("K", "V"), "d": (ROW,)}
+    lines = ("a = load()", "s = load()", "d = f(a, s)")
+    assert most_held(lines, dims, 4, 2, copies=2) == 2 * 4 * 2 + 2 * 2 + 2 * 4
+    inside = ("c = inverted(c)",)
+    assert most_held(inside, {"c": (ROW, COLUMN)}, 4, 2) == 16 + 4 * 16
+
+
+def test_small_chunks_have_other_units() -> None:
+    one = HARDWARE["sm_90"]
+    assert one.of_chunk(64) is one
+    assert one.of_chunk(32).most < one.most
+    assert HARDWARE["gfx942"].of_chunk(16) is HARDWARE["gfx942"]
 
 
 @pytest.mark.parametrize("hardware", HARDWARE.values(), ids=HARDWARE)
@@ -140,9 +186,11 @@ def test_every_kernel_fits_at_the_best_chunk(name: str, hardware: Hardware) -> N
     linear = classify(mixer).linear
     assert linear is not None
     request = Request(source=read_source(name), chunk=None, sizes={}, target="torch")
-    chunk = longest_chunk(linear) // (2 if (name, hardware.name) in SHORTER else 1)
-    plan = make_plan(linear, chunk=chunk, logarithms=Pipeline(request).layer_logarithms)
+    plan = make_plan(
+        linear, chunk=longest_chunk(linear), logarithms=Pipeline(request).layer_logarithms
+    )
     core = Core(mixer, plan, BY_CHUNKS, decays=decay_names(linear), every_axis=True)
+    hardware = hardware.of_chunk(plan.chunk)
     for view in programs(core, plan, hardware):
         for _, kernel in view.kernels:
             held = partial(kernel.held, plan.chunk)
