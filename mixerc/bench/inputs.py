@@ -9,13 +9,15 @@ from torch import Tensor
 from torch.nn import functional
 
 from mixerc.algebra.linear import Linear, LinearState, decay_names
+from mixerc.algebra.unfold import folded_steps
 from mixerc.ir.expr import Expr, Number
 from mixerc.ir.mixer import Input, Mixer, Param, Value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """Streams are [batch, tokens, heads, axes…]; every axis of the core has the length `size`."""
+    """Streams are [batch, tokens, heads, axes…]; every axis of the core has the length `size`, but
+    those of folds."""
 
     batch: int
     tokens: int
@@ -38,12 +40,12 @@ def core_inputs(
     mixer: Mixer, linear: Linear, setting: Setting, *, logarithms: bool = False
 ) -> dict[str, Tensor]:
     """Random inputs of a core by name; its decays `a` as `log_a` where `logarithms`."""
-    decays = decay_names(linear)
+    decays, steps = decay_names(linear), folded_steps(mixer)
     inputs = {}
     for line in mixer.lines:
         if line.name not in mixer.core.inputs:
             continue
-        shape = _shape(line, setting)
+        shape = _shape(line, setting, steps)
         if line.name not in decays:
             inputs[line.name] = setting.draw(*shape)
         elif logarithms:
@@ -53,10 +55,12 @@ def core_inputs(
     return inputs
 
 
-def _shape(line: Input | Param | Value, setting: Setting) -> tuple[int, ...]:
+def _shape(
+    line: Input | Param | Value, setting: Setting, steps: Mapping[str, int]
+) -> tuple[int, ...]:
     copies = () if line.sort.heads.shared else (1 if line.sort.heads.group else setting.heads,)
     rows = (setting.batch, setting.tokens) if line.sort.times else ()
-    return (*rows, *copies, *(setting.size for _ in line.sort.axes))
+    return (*rows, *copies, *(steps.get(axis, setting.size) for axis in line.sort.axes))
 
 
 def first_token(mixer: Mixer, inputs: Mapping[str, Tensor]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from mixerc.algebra.classify import classify
 from mixerc.algebra.linear import Linear, decay_names
+from mixerc.algebra.unfold import folded_steps
 from mixerc.api import compile as compile_spec
 from mixerc.bench.inputs import Setting
 from mixerc.compiler import front, lowered, read_source
@@ -56,7 +57,8 @@ class Subject:
 
     def sizes(self, setting: Setting) -> dict[str, int]:
         """Every size of the header, as the setting has it."""
-        return dict.fromkeys(numeric_sizes(self.mixer, {}), setting.size)
+        named = dict.fromkeys(numeric_sizes(self.mixer, {}), setting.size)
+        return named | folded_steps(self.mixer)
 
     def shares(self, setting: Setting) -> dict[str, float]:
         """Rows to a head of the streams that heads share: one group serves all of them."""

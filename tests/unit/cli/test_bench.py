@@ -15,7 +15,7 @@ from mixerc.cli import app
 SPECS = Path(__file__).parents[3] / "specs"
 
 
-@pytest.mark.parametrize("name", ["gla", "retnet", "mamba2"])
+@pytest.mark.parametrize("name", ["gla", "retnet", "mamba2", "deltaproduct"])
 def test_a_report(name: str) -> None:
     report = bench(SPECS / f"{name}.mix", tokens=64, heads=2, size=8, repeats=1, device="cpu")
     assert set(report.medians) >= {"mixer", "loop", "attention", "decode", "at 1024"}
