@@ -84,8 +84,8 @@ that asks the state, or one of both."""
 
 
 def loop_writes(state: LinearState, setting: Setting) -> tuple[LoopWrite, ...]:
-    """A key, a value and a query for each write of a state that has them; queries have length 1/2,
-    against keys of length 1, so that what is asked shrinks the state."""
+    """A key, a value and a query for each write of a state that has them; queries have length 1/2
+    together, against keys of length 1, so that what is asked shrinks the state."""
     rows = (setting.batch, setting.tokens, setting.heads, setting.size)
     made: list[LoopWrite] = []
     for write in state.writes:

@@ -84,7 +84,8 @@ def _given(writes: Sequence[LoopWrite]) -> list[Tensor]:
 def token_loop(q: Tensor, writes: Sequence[LoopWrite], decays: tuple[Tensor, ...] = ()) -> Tensor:
     """S = decay · S, S = S + the sum of k (v + c S)ᵀ over writes, o = q S.
 
-    All writes ask the same S. Shapes are made outside the loop, with as few calls as there can be.
+    All writes ask the same S, which has decayed. Shapes are made outside the loop, and a write is
+    two calls at most, three if it asks.
     """
     value = next(x for _, x, _ in writes if x is not None)
     state = q.new_zeros(*q.shape[:1], *q.shape[2:], value.shape[-1])

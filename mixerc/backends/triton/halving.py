@@ -1,8 +1,8 @@
 """Where to cut a kernel that holds too much: values that its first half hands to its second.
 
-What follows from the inputs alone, by moves and scalar functions or by one product with a stored
-tile, both halves make for themselves. Of the rest every step from the end gives a cut, and each
-takes in what makes it smaller.
+What follows from the inputs alone, by moves and scalar functions, both halves make for themselves.
+Of the rest every step from the end gives a cut, and so does each part of a sum; both are proposed
+with and without what takes one product with a stored tile. Each takes in what makes it smaller.
 """
 
 from collections.abc import Collection, Iterable
@@ -15,7 +15,6 @@ from mixerc.plan.distribute import is_scalar
 
 _MOST = 4
 """Values that a half may hand on."""
-_TILE = (n.ROW, n.KEY_ROW)
 _PARTS = 4
 """The least part of a kernel's values that is worth a half is one in as many."""
 _NONE, _ONE, _LOOP = 0, 1, 2
@@ -34,17 +33,6 @@ def edges(roots: Iterable[n.Node], given: Collection[n.Node]) -> tuple[tuple[n.N
             if 0 < len(edge) <= _MOST and all(map(_storable, edge)):
                 found[edge] = None
     return tuple(found)
-
-
-def common(roots: Iterable[n.Node], given: Collection[n.Node]) -> tuple[n.Node, ...]:
-    """The tiles [c, c'] that several roots are made of: kernels that make one root each would all
-    make them, with their loops. Nothing, if that is many values."""
-    roots = tuple(roots)
-    graph = _graph(roots, given, _ONE)
-    behind = [set(ancestors((root,), given)) - {root} for root in roots]
-    shared = [x for x in graph.late if sum(x in one for one in behind) > 1 and x.axes == _TILE]
-    edge = graph.edge(set(ancestors(shared, given)) & graph.late.keys())
-    return edge if len(edge) <= _MOST and all(map(_storable, edge)) else ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ CHUNK = (
 )
 """Which tokens a chunk has, and its row of the batch."""
 _PRODUCT, _IN_CALL = "matmul(", 6
+"""A product in a kernel's text, and those of the function that inverts a tile (device.py)."""
 _ROWS_OF_WARP = 8
 """Of 64 rows, with eight warps: what the numbers of hardware are calibrated for."""
 

@@ -7,7 +7,7 @@ from functools import partial
 from mixerc.backends.module.core import Inputs
 from mixerc.backends.module.layout import laid_out, tuple_text
 from mixerc.backends.triton.cuts import ancestors, cuts, only_multiplied
-from mixerc.backends.triton.halving import common, edges
+from mixerc.backends.triton.halving import edges
 from mixerc.backends.triton.kernel_view import KernelView
 from mixerc.backends.triton.kernels import map_kernel
 from mixerc.backends.triton.memory import Doors
@@ -80,8 +80,8 @@ class Launches:
     def maps(self, group: dict[str, n.Node], *, rows: bool) -> None:
         """Values with the same axes, from one kernel if its tiles are as large as those of the
         kernels that make one each: what they share is then made once. A kernel that holds too
-        much even with the smallest tiles is cut in two, and its halves again, or makes one value,
-        from tiles that are stored if others need them too."""
+        much even with the smallest tiles is cut in two, and its halves again, or makes one
+        value."""
         nodes = tuple(group.values())
         view = self._map(nodes, rows=rows)
         smallest = min(self._block(self._map((node,), rows=rows)) for node in nodes)
@@ -89,12 +89,12 @@ class Launches:
         alone = self._block(view) < smallest or not (edge or self._fits(view))
         alone |= rows and not edge and self._long(view)
         alone &= len(nodes) > 1
-        if first := common(nodes, self.buffers) if alone else edge:
-            self.store(first)
-            self.maps(group, rows=rows)
-        elif alone:
+        if alone:
             for name, node in group.items():
                 self.maps({name: node}, rows=rows)
+        elif edge:
+            self.store(edge)
+            self.maps(group, rows=rows)
         else:
             given = {f"out_{index}_at": name for index, name in enumerate(group)}
             self.launch("map", "map", view, given)
@@ -110,7 +110,7 @@ class Launches:
         """Where a kernel is best cut: its halves hold least, or no more with half of its products;
         nowhere if they hold as much."""
         best: tuple[n.Node, ...] = ()
-        least = self._held(view), view.products // 2 + 1
+        least = self._held(view), view.products // 2 + 1 if view.products > 1 else 0
         for edge in edges(nodes, self.buffers):
             # A kernel that would make several of them at once makes one, where it is too large.
             halves = [self._map((x,), rows=False) for x in edge]
@@ -127,11 +127,12 @@ class Launches:
         """Memory for values of each chunk, and the kernels that fill it."""
         for alike in _alike(nodes):
             names = {}
-            for node in alike:
+            for node in (x for x in alike if x not in self.buffers):  # else a cut has stored it
                 name = f"shared_{len(self.lines)}"
                 self.lines.append(f"{name} = run.chunked({self._memory(node)})")
                 names[name] = node
-            self.maps(names, rows=False)
+            if names:
+                self.maps(names, rows=False)
             self.buffers |= {node: name for name, node in names.items()}
 
     def _memory(self, node: n.Node) -> str:

@@ -57,7 +57,7 @@ class Hardware:
         return min(held(*size) for size in SIZES)
 
 
-_SMALL = Hardware(name="16 rows", words=52, most=50, limit=100, several=50, registers=255)
+_SMALL = Hardware(name="below 64 rows", words=52, most=50, limit=100, several=50, registers=255)
 HARDWARE = {
     one.name: replace(one, small=_SMALL, registers=255) if one.name.startswith("sm_") else one
     for one in (

@@ -12,7 +12,7 @@ from mixerc.algebra.classify import classify
 from mixerc.algebra.linear import decay_names
 from mixerc.backends.module.core import BY_CHUNKS, Core
 from mixerc.backends.triton.cuts import ancestors, cuts, only_multiplied
-from mixerc.backends.triton.halving import common, edges
+from mixerc.backends.triton.halving import edges
 from mixerc.backends.triton.ordering import ordered
 from mixerc.backends.triton.pressure import most_held
 from mixerc.backends.triton.programs import programs
@@ -149,19 +149,6 @@ def test_what_a_sum_has_added_up_so_far_is_an_edge() -> None:
     assert (first,) in edges([rows], ())
     assert (second,) in edges([rows], ())
     assert all(rows not in edge and deep not in edge for edge in edges([rows, deep], ()))
-
-
-def test_what_several_kernels_would_make_is_shared() -> None:
-    """A tile that two roots are made of, and nothing that one root alone is."""
-    build = Builder()
-    one, two, three = products_of_rows(build, "abcdef")
-    both = build("mul", one, two)
-    first = build.sum(build("mul", both, three), (n.KEY_ROW,))
-    second = build.sum(both, (n.KEY_ROW,))
-    assert common([first], ()) == ()
-    assert common([first, second], ()) == (both,)
-    assert common([first, second], {both}) == ()
-    assert common([first, build.sum(three, (n.KEY_ROW,))], ()) == (three,)
 
 
 def test_warps_beyond_those_for_rows_hold_copies() -> None:
