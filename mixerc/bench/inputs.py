@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -78,23 +78,21 @@ def attention_inputs(setting: Setting) -> tuple[Tensor, Tensor, Tensor]:
     return setting.draw(*rows), setting.draw(*rows), setting.draw(*rows)
 
 
-LoopWrite: TypeAlias = tuple[Tensor, Tensor | None, Tensor | None]
-"""A key [B, T, H, K], and what it is written with: a value [B, T, H, V], and a query [B, T, H, K]
-that asks the state, or one of both."""
-
-
-def loop_writes(state: LinearState, setting: Setting) -> tuple[LoopWrite, ...]:
-    """A key, a value and a query for each write of a state that has them; queries have length 1/2
-    together, against keys of length 1, so that what is asked shrinks the state."""
+def loop_writes(state: LinearState, setting: Setting) -> tuple[Tensor, Tensor, Tensor | None]:
+    """The keys [B, T, H, K, W] of the W writes of a state, their values [B, T, H, W, V], and what
+    they ask the state with [B, T, H, W, K], if any does: 0 where a write has no value or does not
+    ask. Queries have length 1/2 together, against keys of length 1, so that states shrink."""
     rows = (setting.batch, setting.tokens, setting.heads, setting.size)
-    made: list[LoopWrite] = []
+    keys, values, queries = [], [], []
     for write in state.writes:
-        key, value = setting.draw(*rows), setting.draw(*rows)
+        key, asks = setting.draw(*rows), write.query is not None
         unit = functional.normalize(key, dim=-1)
-        query = None if write.query is None else unit / (-2 * state.rank)
+        keys.append(unit if asks else key)
+        queries.append(unit / (-2 * state.rank) if asks else torch.zeros_like(key))
         only_asks = any(_is_zero(factor.expr) for factor in write.value)
-        made.append((key if query is None else unit, None if only_asks else value, query))
-    return tuple(made)
+        values.append(torch.zeros_like(key) if only_asks else setting.draw(*rows))
+    asked = torch.stack(queries, -2) if state.rank else None
+    return torch.stack(keys, -1), torch.stack(values, -2), asked
 
 
 def _is_zero(expr: Expr) -> bool:

@@ -4,7 +4,7 @@ Forward runs without autograd; backward runs are forward and backward. A run is 
 nothing: what it needs was made before.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from mixerc.algebra.linear import Linear
 from mixerc.bench.clock import Run
-from mixerc.bench.inputs import LoopWrite, Setting, attention_inputs, loop_decays, loop_writes
+from mixerc.bench.inputs import Setting, attention_inputs, loop_decays, loop_writes
 
 
 def attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
@@ -33,11 +33,11 @@ def forward_runs(
     """Forward alone, without autograd."""
     q, k, v = attention_inputs(setting)
     state = linear.states[0]
-    decays, writes = loop_decays(state, setting), loop_writes(state, setting)
+    (keys, values, asked), decays = loop_writes(state, setting), loop_decays(state, setting)
     query, key, value = (x.transpose(1, 2).contiguous() for x in (q, k, v))
     runs: dict[str, Run] = {
         "mixer": lambda: core(**inputs),
-        "loop": lambda: token_loop(q, writes, decays),
+        "loop": lambda: token_loop(q, keys, values, decays, asked),
         "attention": lambda: attention(query, key, value),
     }
     return {name: torch.no_grad()(run) for name, run in runs.items()}
@@ -49,12 +49,10 @@ def backward_runs(
     """Forward and backward of the sum of the output."""
     q, k, v = attention_inputs(setting)
     state = linear.states[0]
-    decays, writes = loop_decays(state, setting), loop_writes(state, setting)
+    (keys, values, asked), decays = loop_writes(state, setting), loop_decays(state, setting)
 
-    def looped(q: Tensor, *more: Tensor) -> Tensor:
-        kept, rows = more[: len(decays)], iter(more[len(decays) :])
-        again = [_mapped(lambda _: next(rows), write) for write in writes]
-        return token_loop(q, again, kept)
+    def looped(q: Tensor, keys: Tensor, values: Tensor, *more: Tensor) -> Tensor:
+        return token_loop(q, keys, values, more[: len(decays)], *more[len(decays) :])
 
     def mixed(*values: Tensor) -> Tensor:
         output: Tensor = core(**dict(zip(inputs, values, strict=True)))[0]
@@ -62,7 +60,7 @@ def backward_runs(
 
     return {
         "mixer": lambda: _differentiated(mixed, *inputs.values()),
-        "loop": lambda: _differentiated(looped, q, *decays, *_given(writes)),
+        "loop": lambda: _differentiated(looped, q, keys, values, *decays, *_given(asked)),
         "attention": lambda: _differentiated(attention_of_rows, q, k, v),
     }
 
@@ -72,44 +70,35 @@ def _differentiated(run: Callable[..., Tensor], *values: Tensor) -> None:
     run(*leaves).sum().backward()  # type: ignore[no-untyped-call]
 
 
-def _mapped(function: Callable[[Tensor], Any], write: Sequence[Tensor | None]) -> Any:
-    """A write with a function of each of its rows."""
-    return tuple(None if x is None else function(x) for x in write)
+def _given(value: Tensor | None) -> tuple[Tensor, ...]:
+    return () if value is None else (value,)
 
 
-def _given(writes: Sequence[LoopWrite]) -> list[Tensor]:
-    return [x for write in writes for x in write if x is not None]
+def token_loop(
+    q: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    decays: tuple[Tensor, ...] = (),
+    asked: Tensor | None = None,
+) -> Tensor:
+    """S = decay · S, S = S + K (V + C S), o = q S: S as it has decayed is asked with C, if `asked`.
 
-
-def token_loop(q: Tensor, writes: Sequence[LoopWrite], decays: tuple[Tensor, ...] = ()) -> Tensor:
-    """S = decay · S, S = S + the sum of k (v + c S)ᵀ over writes, o = q S.
-
-    All writes ask the same S, which has decayed. Shapes are made outside the loop, and a write is
-    two calls at most, three if it asks.
+    K has a column, V and C a row for each of W writes: q [B, T, H, K], keys [B, T, H, K, W], values
+    [B, T, H, W, V], asked [B, T, H, W, K]. Shapes are made outside the loop, with as few calls as
+    there can be.
     """
-    value = next(x for _, x, _ in writes if x is not None)
-    state = q.new_zeros(*q.shape[:1], *q.shape[2:], value.shape[-1])
-    kept = [decay.unbind(1) for decay in decays]
-    columns = [key[..., None].unbind(1) for key, _, _ in writes]
-    others = [_mapped(lambda x: x[..., None, :].unbind(1), write[1:]) for write in writes]
+    state = q.new_zeros(*q.shape[:1], *q.shape[2:], values.shape[-1])
+    queries, kept = q[..., None, :].unbind(1), [decay.unbind(1) for decay in decays]
+    asking = None if asked is None else asked.unbind(1)
+    one = keys.shape[-1] == 1
     outputs = []
-    for t, query in enumerate(q[..., None, :].unbind(1)):
+    for t, (query, key, value) in enumerate(
+        zip(queries, keys.unbind(1), values.unbind(1), strict=True)
+    ):
         for decay in kept:
             state = state * decay[t]
-        added = [_row(t, state, *other) for other in others]
-        for column, row in zip(columns, added, strict=True):
-            state = torch.addcmul(state, column[t], row)
+        if asking is not None:
+            value = value + asking[t] @ state
+        state = torch.addcmul(state, key, value) if one else state + key @ value
         outputs.append(query @ state)
     return torch.stack(outputs, 1).squeeze(-2)
-
-
-def _row(
-    t: int, state: Tensor, value: tuple[Tensor, ...] | None, query: tuple[Tensor, ...] | None
-) -> Tensor:
-    """What a token writes: a value, and what it asks the state."""
-    if query is not None:
-        asked = query[t] @ state
-        return asked if value is None else value[t] + asked
-    if value is None:
-        raise AssertionError("a write that neither asks nor has a value")
-    return value[t]

@@ -53,10 +53,12 @@ def test_recurrences_are_timed_against_their_own_tokens(name: str) -> None:
 def test_the_loop_is_the_recurrence() -> None:
     x = torch.ones(1, 3, 1, 1)
     half = torch.full((1, 3, 1, 1, 1), 0.5)
-    assert token_loop(x, [(x, x, None)], (half,)).flatten().tolist() == [1, 1.5, 1.75]
+    assert token_loop(x, x[..., None], x[..., None], (half,)).flatten().tolist() == [1, 1.5, 1.75]
     # Each write asks what the decayed state was before all of them.
-    asking = token_loop(x, [(x, x, x / -2), (x, None, x / 2), (x, x, None)], (half,))
-    assert asking.flatten().tolist() == [2, 3, 3.5]
+    keys, ones = torch.ones(1, 3, 1, 1, 3), torch.ones(1, 3, 1, 1, 1)
+    values = torch.cat((ones, 0 * ones, ones), -2)
+    asked = torch.cat((ones / -2, ones / 2, 0 * ones), -2)
+    assert token_loop(x, keys, values, (half,), asked).flatten().tolist() == [2, 3, 3.5]
 
 
 @pytest.mark.parametrize(
