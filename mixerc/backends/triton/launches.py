@@ -1,6 +1,7 @@
 """The launches of a program: kernels over all chunks, shared values, and calls with arguments."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -11,10 +12,14 @@ from mixerc.backends.triton.halving import edges
 from mixerc.backends.triton.kernel_view import KernelView
 from mixerc.backends.triton.kernels import map_kernel
 from mixerc.backends.triton.memory import Doors
+from mixerc.backends.triton.ordering import statements_of
+from mixerc.backends.triton.pressure import NAME
 from mixerc.backends.triton.tiling import Hardware
 from mixerc.backends.triton.values import ROWS, Dims, dims_of, size_of
 from mixerc.plan import nodes as n
 from mixerc.plan.distribute import Program
+
+_MEMORY = re.compile(r"(\w+) = run\.chunked\(")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,12 +89,8 @@ class Launches:
         value."""
         nodes = tuple(group.values())
         view = self._map(nodes, rows=rows)
-        smallest = min(self._block(self._map((node,), rows=rows)) for node in nodes)
         edge = () if self._fits(view) else self._best_edge(nodes, view, rows=rows)
-        alone = self._block(view) < smallest or not (edge or self._fits(view))
-        alone |= rows and not edge and self._long(view)
-        alone &= len(nodes) > 1
-        if alone:
+        if len(nodes) > 1 and self._apart(nodes, view, rows=rows, cut=bool(edge)):
             for name, node in group.items():
                 self.maps({name: node}, rows=rows)
         elif edge:
@@ -98,6 +99,13 @@ class Launches:
         else:
             given = {f"out_{index}_at": name for index, name in enumerate(group)}
             self.launch("map", "map", view, given)
+
+    def _apart(self, nodes: tuple[n.Node, ...], view: KernelView, *, rows: bool, cut: bool) -> bool:
+        """Whether values are better made by a kernel each."""
+        if not cut and (not self._fits(view) or (rows and self._long(view))):
+            return True
+        smallest = min(self._block(self._map((node,), rows=rows)) for node in nodes)
+        return self._block(view) < smallest
 
     def _long(self, view: KernelView) -> bool:
         """Whether a kernel has one program a chunk, with every loop in it, and holds too much to
@@ -114,6 +122,8 @@ class Launches:
         for edge in edges(nodes, self.buffers):
             # A kernel that would make several of them at once makes one, where it is too large.
             halves = [self._map((x,), rows=False) for x in edge]
+            if max(map(self._held, halves)) > least[0]:
+                continue
             known = dict(self.buffers)
             self.buffers |= {node: f"half_{index}" for index, node in enumerate(edge)}
             halves.append(self._map(nodes, rows=rows))
@@ -223,10 +233,24 @@ class Launches:
             name=f"{self.name}_piece",
             summary=summary,
             parameters=f"run, streams, constants, states, {more}",
-            lines=tuple(self.lines),
+            lines=tuple(freed(self.lines, returns)),
             returns=returns,
             kernels=tuple(self.kernels),
         )
+
+
+def freed(lines: Sequence[str], returns: str) -> Iterator[str]:
+    """The lines, and behind the last launch that names memory of this piece its end, if it is not
+    returned: launches run in order, so the memory may be that of the next value."""
+    statements = tuple(statements_of(lines))
+    made = {match[1] for line in lines if (match := _MEMORY.match(line))}
+    last: dict[str, int] = {}
+    for place, statement in enumerate(statements):
+        last |= dict.fromkeys(made & set(NAME.findall("\n".join(statement))), place)
+    ends = {name: place for name, place in last.items() if name not in NAME.findall(returns)}
+    for place, statement in enumerate(statements):
+        yield from statement
+        yield from (f"del {name}" for name in sorted(ends) if ends[name] == place)
 
 
 def quoted(names: Iterable[str]) -> list[str]:

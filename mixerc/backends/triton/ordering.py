@@ -30,13 +30,13 @@ class _Statement:
 
 def ordered(lines: Sequence[str], dims: Mapping[str, Dims], chunk: int) -> tuple[str, ...]:
     """The lines in the better one of two orders: as they came, or from the last one back."""
-    statements = [_statement(_inside(group, dims, chunk)) for group in _groups(lines)]
+    statements = [_statement(_inside(group, dims, chunk)) for group in statements_of(lines)]
     found = tuple(line for s in _backwards(statements, dims, chunk) for line in s.lines)
     before, after = (most_held(x, dims, chunk, _PLACES) for x in (lines, found))
     return found if after < before else tuple(lines)
 
 
-def _groups(lines: Sequence[str]) -> Iterable[tuple[str, ...]]:
+def statements_of(lines: Sequence[str]) -> Iterable[tuple[str, ...]]:
     """Statements as groups of lines: what is indented, or closes a bracket, goes on."""
     group: list[str] = []
     for line in lines:

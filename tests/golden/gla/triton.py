@@ -6,7 +6,7 @@ STREAMS = ("q", "k", "v", "a")
 PARAMS = ()
 DECAYS = ("a",)
 MODES = ("parallel", "recurrent")
-OPS = f"mixerc_3be1c4204223_{zlib.crc32(__name__.encode()):08x}"
+OPS = f"mixerc_5cdbf45a99ae_{zlib.crc32(__name__.encode()):08x}"
 
 
 REGISTERS = {"maxnreg": 255}
@@ -356,6 +356,7 @@ def forward_piece(run, streams, constants, states, size, outputs):
         v_heads=streams[2].shape[1],
         c0=1 / math.sqrt(size["K"]),
     )
+    del shared_2
     return lasts
 
 
@@ -1342,6 +1343,7 @@ def backward_piece(run, streams, constants, states, size, kept):
         q_heads=streams[0].shape[1],
         c0=1 / math.sqrt(size["K"]),
     )
+    del shared_45
     run.map(
         backward_5,
         size,
@@ -1356,6 +1358,7 @@ def backward_piece(run, streams, constants, states, size, kept):
         a_heads=streams[3].shape[1],
         c0=1 / math.sqrt(size["K"]),
     )
+    del shared_46
     run.map(
         backward_6,
         size,
@@ -1370,6 +1373,8 @@ def backward_piece(run, streams, constants, states, size, kept):
         a_heads=streams[3].shape[1],
         c0=1 / math.sqrt(size["K"]),
     )
+    del shared_19
+    del shared_44
     run.map(
         backward_7,
         size,
@@ -1385,5 +1390,7 @@ def backward_piece(run, streams, constants, states, size, kept):
         a_heads=streams[3].shape[1],
         d_o_heads=streams[4].shape[1],
     )
+    del kept_0
+    del shared_20
     return (d_0, d_1, d_2, d_3), [last_0]
 

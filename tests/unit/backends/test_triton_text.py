@@ -13,6 +13,7 @@ from mixerc.algebra.linear import decay_names
 from mixerc.backends.module.core import BY_CHUNKS, Core
 from mixerc.backends.triton.cuts import ancestors, cuts, only_multiplied
 from mixerc.backends.triton.halving import edges
+from mixerc.backends.triton.launches import freed
 from mixerc.backends.triton.ordering import ordered
 from mixerc.backends.triton.pressure import most_held
 from mixerc.backends.triton.programs import programs
@@ -157,6 +158,22 @@ def test_warps_beyond_those_for_rows_hold_copies() -> None:
     assert most_held(lines, dims, 4, 2, copies=2) == 2 * 4 * 2 + 2 * 2 + 2 * 4
     inside = ("c = inverted(c)",)
     assert most_held(inside, {"c": (ROW, COLUMN)}, 4, 2) == 16 + 4 * 16
+
+
+def test_memory_ends_behind_the_last_launch_that_names_it() -> None:
+    lines = (
+        "shared_0 = run.chunked(run.chunk)",
+        "kept_0 = run.chunked(1)",
+        "run.map(",
+        "    out_0_at=shared_0,",
+        "    held_0_at=before_0,",
+        ")",
+        "run.map(held_0_at=shared_0)",
+        "run.map(held_0_at=kept_0)",
+    )
+    found = list(freed(lines, "(kept_0,), lasts"))
+    assert found == [*lines[:7], "del shared_0", lines[7]]
+    assert list(freed(lines, "lasts"))[-1] == "del kept_0"
 
 
 def test_small_chunks_have_other_units() -> None:
